@@ -1,0 +1,53 @@
+import type { Basis } from './model.ts';
+import type { Identifier, Outcome, TraitValue } from './connector.ts';
+
+/**
+ * The lines of delta and outcome files: JSON, one object a line, short keys because there are millions.
+ * They are the hand-over between diff, deliver and commit, and SQL reads them too (DELTA_COLUMNS).
+ */
+
+/** A line of an upsert shard: what the destination is to hold of one member afterwards. */
+export interface UpsertLine {
+  /** Member key, 32 hex. */
+  readonly k: string;
+  readonly op: 'add' | 'update';
+  /** Row hash of the snapshot, 16 hex; what the ledger keeps when it is taken. */
+  readonly h: string;
+  /** Identifiers as sent, `namespace:value`, best first. */
+  readonly ids: readonly string[];
+  readonly t?: Readonly<Record<string, TraitValue>>;
+  /** Purpose, basis, jurisdiction of the consent decision. */
+  readonly c: readonly [string, Basis, string | null];
+}
+
+/** A line of a remove shard: identifiers the destination is to lose. */
+export interface RemoveLine {
+  readonly k: string;
+  /** As sent, from the ledger. */
+  readonly ids: readonly string[];
+  /** `changed`: the member stays, these identifiers go. */
+  readonly why: RemoveReason;
+}
+
+export type RemoveReason = 'left' | 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'changed';
+
+export type WithheldReason = 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'parked';
+/** In the order in which the first one counts. */
+export const WITHHELD: readonly WithheldReason[] = ['erased', 'excluded', 'no-consent', 'no-identifier', 'holdout', 'parked'];
+
+/**
+ * A line of an outcome log, beside its delta shard. An intent is durable before its lines are sent; lines with an intent and
+ * no outcome may have been accepted.
+ */
+export type LogLine =
+  /** Lines `i[0]` to `i[1] - 1` of the shard are about to be sent. */
+  | { readonly i: readonly [number, number] }
+  /** The answer for line `n`, member `k`. */
+  | { readonly n: number; readonly k: string; readonly o: Outcome['kind']; readonly r?: string };
+
+export const identifierText = (identifier: Identifier): string => `${identifier.namespace}:${identifier.value}`;
+
+export const identifierOf = (text: string): Identifier => {
+  const colon = text.indexOf(':');
+  return { namespace: text.slice(0, colon), value: text.slice(colon + 1) };
+};

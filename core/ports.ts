@@ -1,0 +1,208 @@
+import type { RemoteList } from './connector.ts';
+import type { BudgetWindow, Column, Table } from './model.ts';
+
+/** Files the engine wrote and can name in SQL. `locations` are absolute paths or `s3://` addresses. */
+export interface FileSet {
+  readonly format: 'parquet' | 'jsonl';
+  readonly locations: readonly string[];
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** A file set under the name that SQL text uses for it. `columns` (name -> SQL type) types JSON lines and empty sets. */
+export interface Relation {
+  readonly files: FileSet;
+  readonly columns: Readonly<Record<string, string>>;
+}
+
+/**
+ * SQL text in the Trino subset of DESIGN.md section 5, the same for every engine, and what its names mean:
+ * `tables` are activation tables under their `physicalName`, `relations` our own files.
+ */
+export interface Query {
+  readonly sql: string;
+  readonly tables?: readonly Table[];
+  readonly relations?: Readonly<Record<string, Relation>>;
+}
+
+export type Cell = string | number | bigint | boolean | null | readonly Cell[];
+export type Row = Readonly<Record<string, Cell>>;
+
+/** Plug point 2: an engine that runs our SQL over the company's tables. Errors are `WarehouseError`. */
+export interface Warehouse {
+  readonly name: 'duckdb' | 'athena';
+  /** Columns as the engine sees them (its own type names, lower case), or null when the table is not there. */
+  describe(table: Table): Promise<readonly { readonly name: string; readonly type: string }[] | null>;
+  /** All rows of a small result (counts, findings), integers as bigint or number. */
+  rows(query: Query): Promise<readonly Row[]>;
+  /** Writes the result as Parquet (ZSTD) under `prefix`, an address from `Files.location`. `prefix` is new for every attempt. */
+  materialize(query: Query, prefix: string): Promise<FileSet>;
+  /**
+   * Writes the result as JSON lines, one file set a shard; the query has an integer column `shard` (0 to shards - 1), which is not written.
+   * Integers are JSON numbers, arrays JSON arrays, NULL is null or left out.
+   */
+  unload(query: Query, prefix: string, shards: number): Promise<readonly FileSet[]>;
+  /**
+   * Validates hand-written SQL: one SELECT, allowed functions only, tables of `tables` only, and its output columns.
+   * Positions count from 0 in `sql`.
+   */
+  validate(sql: string, tables: readonly Table[]): Promise<SqlVerdict>;
+  close(): Promise<void>;
+}
+
+export type SqlVerdict =
+  | { readonly ok: true; readonly columns: readonly { readonly name: string; readonly type: string }[] }
+  | { readonly ok: false; readonly message: string; readonly offset?: number; readonly suggestion?: string };
+
+export class WarehouseError extends Error {
+  /** `user`: the SQL or the table is wrong. `retryable`: ask again. `capacity`: disk, memory or a cutoff. */
+  readonly kind: 'user' | 'retryable' | 'capacity';
+  constructor(message: string, kind: 'user' | 'retryable' | 'capacity', options: { cause?: unknown } = {}) {
+    super(message, options);
+    this.name = 'WarehouseError';
+    this.kind = kind;
+  }
+}
+
+/** Plug point 3, files: write-once objects and append-only logs. Keys are relative, `/`-separated. */
+export interface Files {
+  /** The address a warehouse reads and writes at. Local: an absolute path whose folder exists. */
+  location(key: string): string;
+  /** Writes once, all or nothing; gzip when the key ends in `.gz`. Refuses to overwrite with other content. */
+  write(key: string, lines: AsyncIterable<string> | Iterable<string>): Promise<Written>;
+  /** Lines without their ends; gunzips `.gz`. `from` skips that many lines. Throws `MissingFile`. */
+  lines(key: string, from?: number): AsyncIterable<string>;
+  /** Durable when it resolves. A torn last line (the process died) is not returned by `lines`. */
+  append(key: string, lines: readonly string[]): Promise<void>;
+  exists(key: string): Promise<boolean>;
+  list(prefix: string): Promise<readonly string[]>;
+  remove(prefix: string): Promise<void>;
+  /** Hex SHA-256 and size of files a warehouse wrote, by address. */
+  checksum(location: string): Promise<{ readonly sha256: string; readonly bytes: number }>;
+}
+
+export interface Written {
+  readonly key: string;
+  readonly location: string;
+  readonly lines: number;
+  /** Of the object as stored. */
+  readonly bytes: number;
+}
+
+/** What a sync's current generation is. */
+export interface Pointer {
+  /** ULID of the run that wrote it. */
+  readonly generation: string;
+  /** Counts from 1; moves by one with every commit. */
+  readonly version: number;
+  /** The fence of the lease it was written under. */
+  readonly fence: number;
+  readonly members: LedgerFile;
+  readonly rejections: LedgerFile;
+  readonly list?: RemoteList;
+  /** Epoch milliseconds of the run's tick. */
+  readonly at: number;
+}
+
+export interface LedgerFile {
+  readonly files: FileSet;
+  /** In the order of `files.locations`. */
+  readonly checksums: readonly { readonly sha256: string; readonly bytes: number }[];
+}
+
+/** The pointer moved under us, or a newer lease holder exists. Nothing was written. */
+export class PointerConflict extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'PointerConflict';
+  }
+}
+
+export interface Pointers {
+  get(sync: string): Promise<Pointer | null>;
+  /** Compare-and-swap: refuses (`PointerConflict`) unless the stored version is `expected` (0: none) and no newer fence was seen. */
+  move(sync: string, expected: number, next: Pointer): Promise<void>;
+  /** Every generation that was ever current and is still kept, newest first. */
+  history(sync: string): Promise<readonly Pointer[]>;
+}
+
+export interface Lease {
+  readonly sync: string;
+  readonly holder: string;
+  /** Grows with every new holder. */
+  readonly fence: number;
+}
+
+export interface Leases {
+  /** null when somebody else holds it and lives; `by` tells who, `since` when (epoch ms). A holder takes its own again under the same fence. */
+  acquire(sync: string, holder: string, ttlMs: number): Promise<Lease | { readonly heldBy: string; readonly since: number }>;
+  /** False when the lease was lost: stop at once. */
+  renew(lease: Lease, ttlMs: number): Promise<boolean>;
+  release(lease: Lease): Promise<void>;
+}
+
+/**
+ * Budgets shared by every worker of every audience: reservation GCRA. A grant is a reservation of `permits` requests;
+ * permit i may be used at `startAt + i * intervalMs`, not before. All windows hold at once.
+ */
+export interface Budgets {
+  reserve(
+    destination: string,
+    windows: readonly BudgetWindow[],
+    permits: number,
+  ): Promise<{ readonly startAt: number; readonly intervalMs: number; readonly permits: number }>;
+  /** A 429 or its like: nobody sends to the destination before `until` (epoch ms). */
+  pause(destination: string, until: number): Promise<void>;
+  pausedUntil(destination: string): Promise<number>;
+}
+
+/** Documents about runs: small JSON, found by run id, newest first. */
+export interface Documents {
+  put(kind: string, id: string, document: unknown): Promise<void>;
+  get<T>(kind: string, id: string): Promise<T | null>;
+  /** Newest first by id (ULIDs sort by time). */
+  list<T>(kind: string, options?: { readonly limit?: number }): Promise<readonly { readonly id: string; readonly document: T }[]>;
+}
+
+export interface Store {
+  readonly files: Files;
+  readonly pointers: Pointers;
+  readonly leases: Leases;
+  readonly budgets: Budgets;
+  readonly documents: Documents;
+  close(): Promise<void>;
+}
+
+/**
+ * Durable execution: what the run needs of an orchestrator. Names are unique in their scope and never change under a running execution;
+ * inputs and results are JSON under 256 KB. Everything that is not deterministic happens inside a task.
+ */
+export interface Durable<Tasks extends Record<string, (input: never) => Promise<unknown>>> {
+  /** Runs the task once and remembers its result; on replay the result is returned without running. */
+  call<K extends keyof Tasks & string>(name: string, task: K, input: Parameters<Tasks[K]>[0]): Promise<Awaited<ReturnType<Tasks[K]>>>;
+  /** `fn` for every item, at most `concurrency` at once, each in its own scope. The first failure is thrown after all have settled. */
+  map<I, O>(
+    name: string,
+    items: readonly I[],
+    concurrency: number,
+    fn: (scope: Durable<Tasks>, item: I, index: number) => Promise<O>,
+  ): Promise<O[]>;
+  waitUntil(name: string, epochMs: number): Promise<void>;
+}
+
+export interface Secrets {
+  /** The secret as an object of strings, or null when there is none of this name. */
+  get(name: string): Promise<Record<string, string> | null>;
+  /** What a person would set, in one sentence, for messages: `set SLUICE_SECRET_META_EU or add ... to .sluice/secrets.yaml`. */
+  wayToSet(name: string): string;
+}
+
+export interface Clock {
+  /** Epoch milliseconds. */
+  now(): number;
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** 0 <= r < 1, for jitter and ids. */
+  random(): number;
+}
+
+export type { Column };
