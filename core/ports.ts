@@ -179,7 +179,11 @@ export interface Store {
  */
 export interface Durable<Tasks extends Record<string, (input: never) => Promise<unknown>>> {
   /** Runs the task once and remembers its result; on replay the result is returned without running. */
-  call<K extends keyof Tasks & string>(name: string, task: K, input: Parameters<Tasks[K]>[0]): Promise<Awaited<ReturnType<Tasks[K]>>>;
+  call<K extends keyof Tasks & string>(
+    name: string,
+    task: K,
+    input: Parameters<Tasks[K]>[0],
+  ): Promise<Awaited<ReturnType<Tasks[K]>>>;
   /** `fn` for every item, at most `concurrency` at once, each in its own scope. The first failure is thrown after all have settled. */
   map<I, O>(
     name: string,
