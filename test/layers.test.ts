@@ -111,6 +111,7 @@ describe('the layer rules catch', () => {
       export const text = 'process.env and Math.random()';
       export const day = (ms: number): Date => new Date(ms);
       export const clock = (clock: { now(): number }) => clock.now();
+      export const value = (cell: { valueOf(): number }) => valueOf() + cell.valueOf();
     `;
     expect(messages('core/a.ts', source)).toBe('');
   });

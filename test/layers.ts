@@ -30,21 +30,23 @@ const DEPLOY_LIBRARIES = ['aws-cdk-lib', 'constructs', 'cdk-nag', 'aws-cdk'];
 const LAPTOP_LIBRARIES = ['@duckdb/node-api', 'node:sqlite'];
 
 /** What core/ may not call, and where the value comes from instead. */
-const IMPURE: Readonly<Record<string, string>> = {
-  'Date.now': 'take the time as an argument (the run has one tick) or from the port Clock',
-  'new Date': 'take the time as an argument (the run has one tick) or from the port Clock',
-  'performance.now': 'take the time from the port Clock',
-  'DateTime.now': 'take the time as an argument',
-  'Math.random': 'take randomness from the port Clock',
-  'crypto.': 'import hashing from node:crypto; take randomness from the port Clock',
-  'process.': 'take settings and secrets as arguments or ports; only the edges read the environment',
-  'console.': 'return what there is to say; cli/ prints and functions/ logs',
-  'import.meta.': 'a decision does not depend on where its file lies',
-  setTimeout: 'wait with the port Clock',
-  setInterval: 'wait with the port Clock',
-  setImmediate: 'wait with the port Clock',
-  fetch: 'send through the context of the connector',
-};
+const IMPURE: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    'Date.now': 'take the time as an argument (the run has one tick) or from the port Clock',
+    'new Date': 'take the time as an argument (the run has one tick) or from the port Clock',
+    'performance.now': 'take the time from the port Clock',
+    'DateTime.now': 'take the time as an argument',
+    'Math.random': 'take randomness from the port Clock',
+    'crypto.': 'import hashing from node:crypto; take randomness from the port Clock',
+    'process.': 'take settings and secrets as arguments or ports; only the edges read the environment',
+    'console.': 'return what there is to say; cli/ prints and functions/ logs',
+    'import.meta.': 'a decision does not depend on where its file lies',
+    setTimeout: 'wait with the port Clock',
+    setInterval: 'wait with the port Clock',
+    setImmediate: 'wait with the port Clock',
+    fetch: 'send through the context of the connector',
+  }),
+);
 /** Of node:crypto, what needs no randomness and no key store. */
 const HASHING = new Set(['createHash', 'createHmac', 'hash', 'timingSafeEqual', 'Hash', 'Hmac', 'BinaryLike']);
 
@@ -128,7 +130,7 @@ function brokenLibrary(file: string, specifier: string): string | undefined {
 function impurities(parsed: ReturnType<typeof parseSync>): readonly { readonly at: number; readonly message: string }[] {
   const found: { at: number; message: string }[] = [];
   const refuse = (what: string, at: number): void => {
-    const reason = IMPURE[what] ?? IMPURE[what.slice(0, what.indexOf('.') + 1)];
+    const reason = IMPURE.get(what) ?? IMPURE.get(what.slice(0, what.indexOf('.') + 1));
     if (reason !== undefined) found.push({ at, message: `uses ${what}, and core/ is pure: ${reason}` });
   };
   new Visitor({
@@ -147,7 +149,7 @@ function impurities(parsed: ReturnType<typeof parseSync>): readonly { readonly a
       if (node.object.type === 'MetaProperty') refuse('import.meta.', node.start);
       const of = node.object.type === 'Identifier' ? node.object.name : '';
       const name = !node.computed && node.property.type === 'Identifier' ? node.property.name : '[]';
-      if (of === 'globalThis') refuse(IMPURE[`${name}.`] === undefined ? name : `${name}.`, node.start);
+      if (of === 'globalThis') refuse(IMPURE.has(`${name}.`) ? `${name}.` : name, node.start);
       else if (of !== '') refuse(`${of}.${name}`, node.start);
     },
     NewExpression: (node) => {
