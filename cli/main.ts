@@ -1,0 +1,63 @@
+import { resolve } from 'node:path';
+import { type Nearest, didYouMean, parseCommandLine } from './arguments.ts';
+import { type Command, CommandFailed, EXIT, type Exit, UsageError } from './command.ts';
+import { COMMANDS } from './commands/index.ts';
+import { overview, usage } from './help.ts';
+import { type Terminal, processTerminal } from './terminal.ts';
+import { version } from './version.ts';
+
+/**
+ * Runs one command line (without `node` and the script) and answers with its exit code.
+ * Data goes to stdout, everything else to stderr.
+ */
+export async function main(args: readonly string[], terminal: Terminal = processTerminal()): Promise<Exit> {
+  try {
+    return await dispatch(args, terminal);
+  } catch (error) {
+    terminal.live.done();
+    if (error instanceof UsageError) terminal.say(error.message);
+    else if (error instanceof CommandFailed) terminal.say(error.message);
+    else terminal.say(unexpected(error));
+    return error instanceof CommandFailed ? error.exit : EXIT.failed;
+  }
+}
+
+async function dispatch(args: readonly string[], terminal: Terminal): Promise<Exit> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) {
+    terminal.print(overview(COMMANDS));
+    return EXIT.done;
+  }
+  if (name === '--version' || name === '-v') {
+    terminal.print(version());
+    return EXIT.done;
+  }
+  if (name === 'help') return dispatch([rest[0]!, '--help'], terminal);
+  const command = commandOf(name);
+  const parsed = parseCommandLine(command, rest, nearest);
+  if (parsed.switches.has('help')) {
+    terminal.print(usage(command));
+    return EXIT.done;
+  }
+  return command.run({
+    ...parsed,
+    dir: resolve(parsed.values.dir ?? '.'),
+    json: parsed.switches.has('json'),
+    terminal,
+  });
+}
+
+function commandOf(name: string): Command {
+  const command = COMMANDS.find((candidate) => candidate.name === name);
+  if (command !== undefined) return command;
+  const what = name.startsWith('-')
+    ? `Sluice has no option "${name}"; a command comes first.`
+    : `Sluice has no command "${name}".`;
+  const meant = didYouMean(
+    nearest(
+      name.replace(/^-+/, ''),
+      COMMANDS.map((candidate) => candidate.name),
+    ),
+  );
+  throw new UsageError(`${what}${meant} "sluice --help" lists them.`);
+}

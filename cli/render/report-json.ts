@@ -1,0 +1,29 @@
+import type { RunReport, SyncReport } from '../../core/run/report.ts';
+
+/** One element of what `sluice plan --json` and `sluice sync --json` print; only `sync` has `outcomes`. */
+export function reportJson(report: RunReport): Record<string, unknown> {
+  return {
+    audience: report.audience,
+    plan: report.run,
+    matched: report.matched,
+    ...(report.held === undefined ? {} : { held: report.held }),
+    syncs: report.syncs.map(syncJson),
+  };
+}
+
+function syncJson(sync: SyncReport): Record<string, unknown> {
+  return {
+    destination: sync.destination,
+    mode: sync.mode,
+    add: sync.add,
+    update: sync.update,
+    remove: sync.remove,
+    unchanged: sync.unchanged,
+    withheld: sync.withheld,
+    requests: sync.requests,
+    seconds: sync.seconds,
+    ...(sync.outcomes === undefined ? {} : { outcomes: sync.outcomes }),
+    ...(sync.rejections === undefined || sync.rejections.length === 0 ? {} : { rejections: sync.rejections }),
+    ...(sync.error === undefined ? {} : { error: sync.error }),
+  };
+}

@@ -1,0 +1,39 @@
+export type Cell = string | number | undefined;
+
+export interface TableColumn {
+  readonly title: string;
+  readonly align?: 'left' | 'right';
+}
+
+/** `4,120`: whole numbers as people read them, whatever the locale of the machine. */
+export const count = (value: number | bigint): string => value.toLocaleString('en-US');
+
+/** `0.4 s`, `2 min 5 s`. `seconds` >= 0. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${whole % 60} s`;
+}
+
+/** `1 member`, `4,120 members`. */
+export const plural = (value: number, one: string, many = `${one}s`): string => `${count(value)} ${value === 1 ? one : many}`;
+
+/**
+ * Lines of a table without borders: a header, then a line a row. Numbers are set to the right with thousands separators;
+ * a cell that is undefined stays blank. `width` is of text without escapes.
+ */
+export function table(columns: readonly TableColumn[], rows: readonly (readonly Cell[])[]): readonly string[] {
+  const text = rows.map((row) => columns.map((_, index) => cellText(row[index])));
+  const widths = columns.map((column, index) => Math.max(column.title.length, ...text.map((row) => row[index]!.length)));
+  const right = columns.map((column, index) => column.align === 'right' || rows.some((row) => typeof row[index] === 'number'));
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, index) => (right[index] ? cell.padStart(widths[index]!) : cell.padEnd(widths[index]!)))
+      .join('  ')
+      .trimEnd();
+  return [line(columns.map((column) => column.title)), ...text.map(line)];
+}
+
+const cellText = (cell: Cell): string => (cell === undefined ? '' : typeof cell === 'number' ? count(cell) : cell);
