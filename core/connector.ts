@@ -25,6 +25,8 @@ export interface Connector<Settings = Record<string, unknown>, Secret = Record<s
    * `identifier`: the list is a set of identifiers; a person is in it while any of theirs is (law 6 applies).
    */
   readonly membership: 'member' | 'identifier';
+  /** Namespaces a later removal needs, which the ledger keeps as sent. Default: all for `identifier`, `external_id` for `member`. */
+  readonly removalNeeds?: readonly string[];
   readonly modes: readonly Mode[];
   /** Whether traits can be sent at all. */
   readonly traits: boolean;
@@ -192,11 +194,14 @@ export class TryAgain extends Error {
   readonly afterMs: number | undefined;
   /** `true` for a 429 or its like: every worker of the destination waits. */
   readonly throttled: boolean;
-  constructor(message: string, options: { afterMs?: number; throttled?: boolean; cause?: unknown } = {}) {
+  /** `true` when the platform may have taken the request all the same (a timeout, a cut answer, a 5xx); not for a 429 or a refused connection. */
+  readonly ambiguous: boolean;
+  constructor(message: string, options: { afterMs?: number; throttled?: boolean; ambiguous?: boolean; cause?: unknown } = {}) {
     super(message, { cause: options.cause });
     this.name = 'TryAgain';
     this.afterMs = options.afterMs;
     this.throttled = options.throttled ?? false;
+    this.ambiguous = options.ambiguous ?? false;
   }
 }
 

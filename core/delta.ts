@@ -15,6 +15,8 @@ export interface UpsertLine {
   readonly h: string;
   /** Identifiers as sent, `namespace:value`, best first. */
   readonly ids: readonly string[];
+  /** What the ledger keeps of `ids` for a later removal; left out when it is all of them. */
+  readonly l?: readonly string[];
   readonly t?: Readonly<Record<string, TraitValue>>;
   /** Purpose, basis, jurisdiction of the consent decision. */
   readonly c: readonly [string, Basis, string | null];
@@ -42,8 +44,11 @@ export const WITHHELD: readonly WithheldReason[] = ['erased', 'excluded', 'no-co
 export type LogLine =
   /** Lines `i[0]` to `i[1] - 1` of the shard are about to be sent. */
   | { readonly i: readonly [number, number] }
-  /** The answer for line `n`, member `k`. */
-  | { readonly n: number; readonly k: string; readonly o: Outcome['kind']; readonly r?: string };
+  /**
+   * The answer for line `n`, member `k`. `unknown`: the request went out and no answer came back (a timeout, a cut connection,
+   * a 5xx), so the destination may hold it; the ledger keeps it with an empty hash, and the next run sends or removes it.
+   */
+  | { readonly n: number; readonly k: string; readonly o: Outcome['kind'] | 'unknown'; readonly r?: string };
 
 export const identifierText = (identifier: Identifier): string => `${identifier.namespace}:${identifier.value}`;
 

@@ -68,6 +68,8 @@ export class WarehouseError extends Error {
 export interface Files {
   /** The address a warehouse reads and writes at. Local: an absolute path whose folder exists. */
   location(key: string): string;
+  /** The key of an address that `location` could have given. */
+  keyOf(location: string): string;
   /** Writes once, all or nothing; gzip when the key ends in `.gz`. Refuses to overwrite with other content. */
   write(key: string, lines: AsyncIterable<string> | Iterable<string>): Promise<Written>;
   /** Lines without their ends; gunzips `.gz`. `from` skips that many lines. Throws `MissingFile`. */

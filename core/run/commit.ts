@@ -1,0 +1,98 @@
+import type { LedgerFile, Pointer } from '../ports.ts';
+import { LOG_COLUMNS, REMOVE_LINE_COLUMNS, UPSERT_LINE_COLUMNS } from '../sql/delta.ts';
+import { type DeliveryRelations, generationQuery, ledgerCountsQuery, outcomesQuery, rejectionsQuery } from '../sql/ledger.ts';
+import { attemptOf } from './diff.ts';
+import { holdLease } from './lease.ts';
+import { closeLog } from './outcome-log.ts';
+import type { CommitInput, OutcomeCounts, RunPorts, Shard, SyncResult, Tasks } from './ports.ts';
+import { syncKey } from './ports.ts';
+import { ledgerRelation, linesRelation, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
+
+/**
+ * Generation n+1 = generation n (+) outcomes (law 2), written under a new name, then the pointer moved by compare-and-swap under the
+ * lease's fence. Done again after a crash it finds its own generation current and answers the same. No outcome, no generation.
+ */
+export function commitTask(ports: RunPorts): Tasks['commit'] {
+  return async (input): Promise<SyncResult> => {
+    const { run, audience, plan } = input;
+    const { store } = ports;
+    const sync = syncKey(audience, plan.destination);
+    const held = await holdLease(ports, run, audience, plan.destination);
+    const shards = [...plan.removeShards, ...plan.upsertShards];
+    for (const shard of shards) await closeLog(store.files, shard);
+    const relations = await deliveryRelations(ports, input);
+    const outcomes = await outcomesOf(ports, relations);
+    let pointer = await store.pointers.get(sync);
+    // A remove with nothing to send (law 6) still takes the member out of the ledger.
+    const silent = plan.removes.rows > plan.removeShards.reduce((sum, shard) => sum + shard.rows, 0);
+    const answered = outcomes.answered > 0 || (silent && input.failure === undefined);
+    if (answered && pointer?.generation !== run) {
+      pointer = await writeGeneration(ports, input, relations, held.lease.fence);
+      await store.pointers.move(sync, plan.version, pointer);
+    }
+    await store.leases.release(held.lease);
+    return {
+      outcomes: outcomes.counts,
+      rejections: outcomes.rejections,
+      requests: input.requests,
+      members: pointer?.members.files.rows ?? 0,
+      ...(input.failure && { error: input.failure }),
+    };
+  };
+}
+
+async function deliveryRelations(ports: RunPorts, { plan, snapshot }: CommitInput): Promise<DeliveryRelations> {
+  const { files } = ports.store;
+  const logs = async (shards: readonly Shard[]): Promise<string[]> => {
+    const found: string[] = [];
+    for (const shard of shards) if (await files.exists(shard.log)) found.push(files.location(shard.log));
+    return found;
+  };
+  return {
+    ledger: ledgerRelation(plan.ledger),
+    rejections: rejectionRelation(plan.rejections),
+    snapshot: snapshotRelation(snapshot),
+    removes: relationOf(plan.removes, REMOVE_LINE_COLUMNS),
+    upserts: linesRelation(plan.upsertShards.map((shard) => files.location(shard.key)), UPSERT_LINE_COLUMNS),
+    remove_log: linesRelation(await logs(plan.removeShards), LOG_COLUMNS),
+    upsert_log: linesRelation(await logs(plan.upsertShards), LOG_COLUMNS),
+  };
+}
+
+async function outcomesOf(ports: RunPorts, relations: DeliveryRelations) {
+  const rows = await ports.warehouse.rows(outcomesQuery(relations));
+  const counts = { delivered: 0, accepted: 0, rejected: 0, retry: 0 };
+  const rejections: { reason: string; count: number }[] = [];
+  let answered = 0;
+  for (const row of rows) {
+    const n = Number(row['n']);
+    const outcome = row['o'] as keyof OutcomeCounts | 'unknown';
+    counts[outcome === 'unknown' ? 'retry' : outcome] += n;
+    // A `retry` is an answer too: it says that the destination does not have the row. It changes nothing that was acknowledged.
+    if (outcome !== 'retry') answered += n;
+    if (outcome === 'rejected') rejections.push({ reason: String(row['r'] ?? 'rejected'), count: n });
+  }
+  return { counts, rejections: rejections.toSorted((a, b) => b.count - a.count), answered };
+}
+
+async function writeGeneration(ports: RunPorts, input: CommitInput, relations: DeliveryRelations, fence: number): Promise<Pointer> {
+  const { run, audience, tick, plan } = input;
+  const attempt = attemptOf(ports);
+  const at = (name: string): string => ports.store.files.location(`ledger/${audience}/${plan.destination}/${run}/${attempt}/${name}`);
+  const members = await sealed(ports, await ports.warehouse.materialize(generationQuery(relations, tick), at('members')));
+  const rejections = await sealed(ports, await ports.warehouse.materialize(rejectionsQuery(plan.index, relations), at('rejections')));
+  return { generation: run, version: plan.version + 1, fence, members, rejections, at: tick, ...(input.list && { list: input.list }) };
+}
+
+export async function sealed(ports: RunPorts, files: LedgerFile['files']): Promise<LedgerFile> {
+  const checksums = [];
+  for (const location of files.locations) checksums.push(await ports.store.files.checksum(location));
+  return { files, checksums };
+}
+
+/** Members of a generation by what is known of them. */
+export async function ledgerCounts(ports: RunPorts, file: LedgerFile | undefined): Promise<{ acknowledged: number; uncertain: number }> {
+  const rows = await ports.warehouse.rows(ledgerCountsQuery(ledgerRelation(file)));
+  const sum = (certain: boolean): number => rows.reduce((total, row) => total + ((row['outcome'] !== 'unknown') === certain ? Number(row['n']) : 0), 0);
+  return { acknowledged: sum(true), uncertain: sum(false) };
+}

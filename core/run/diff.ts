@@ -1,0 +1,282 @@
+import type { Connector, TraitValue } from '../connector.ts';
+import { identifierText, type RemoveLine, type RemoveReason, type UpsertLine, WITHHELD, type WithheldReason } from '../delta.ts';
+import { prepareIdentifiers } from '../identifiers.ts';
+import type { Basis, Column } from '../model.ts';
+import type { FileSet, Relation, Row } from '../ports.ts';
+import { valueOf } from '../sql/canonical.ts';
+import {
+  CANDIDATE_COLUMNS,
+  candidateCountsQuery,
+  candidatesQuery,
+  payloadQuery,
+  REMOVE_LINE_COLUMNS,
+  removeShardsQuery,
+  removesQuery,
+  resendQuery,
+  stayedQuery,
+  touchedQuery,
+  touchedSeedQuery,
+} from '../sql/delta.ts';
+import { estimateOf } from './estimate.ts';
+import { assertLedgerWhole } from './ledger-check.ts';
+import type { RunPorts, Shard, SyncCounts, SyncPlan, Tasks } from './ports.ts';
+import { syncKey } from './ports.ts';
+import { ledgerRelation, linesRelation, type Resolved, rejectionRelation, relationOf, resolveSync, snapshotRelation } from './relations.ts';
+
+/** Rows a shard is aimed at: small enough for one worker's quarter of an hour, large enough to be worth its start. */
+const ROWS_PER_SHARD = 250_000;
+const MAX_SHARDS = 64;
+/** Rounds in which members who share identifiers are looked for (law 6). A household is found in one or two. */
+const MAX_ROUNDS = 8;
+
+/** A line of `payloadQuery`. */
+interface Payload {
+  readonly k: string;
+  readonly op: 'add' | 'update' | 'remove' | 'holdout';
+  readonly why?: string | null;
+  readonly held: boolean;
+  readonly h?: string | null;
+  readonly raw?: readonly string[] | null;
+  readonly t?: readonly (string | null)[] | null;
+  readonly c?: string | null;
+  readonly country?: string | null;
+  readonly old?: readonly string[] | null;
+}
+
+/**
+ * Compares the snapshot with what the destination last accepted and writes the delta of one sync, in three passes (docs/adr/0003).
+ * Reads only the snapshot and the ledger. Sends nothing. Throws `LedgerDamaged` when a ledger file is not as it was written.
+ */
+export function diffTask(ports: RunPorts): Tasks['diff'] {
+  return async ({ run, audience, destination, index, snapshot }) => {
+    ports.onProgress?.({ kind: 'step', audience, step: 'diff', destination });
+    const { warehouse, store } = ports;
+    const resolved = resolveSync(ports, audience, destination);
+    const { mode } = resolved.sync;
+    const pointer = await store.pointers.get(syncKey(audience, destination));
+    await assertLedgerWhole(store.files, syncKey(audience, destination), pointer);
+
+    const prefix = `runs/${run}/${destination}/${attemptOf(ports)}`;
+    const at = (name: string): string => store.files.location(`${prefix}/${name}`);
+    const base = {
+      snapshot: snapshotRelation(snapshot),
+      ledger: ledgerRelation(pointer?.members),
+      rejections: rejectionRelation(pointer?.rejections),
+    };
+    const found = await warehouse.materialize(candidatesQuery(index, mode, base), at('candidates'));
+    const candidates = relationOf(found, CANDIDATE_COLUMNS);
+    const tally = new Tally(await warehouse.rows(candidateCountsQuery(candidates)));
+    const members = pointer?.members.files.rows ?? 0;
+    const stayed = mode === 'mirror' ? 0 : count((await warehouse.rows(stayedQuery(base)))[0]?.['n']);
+
+    const shards = shardsFor(tally.toPrepare);
+    const upserts: Shard[] = [];
+    const rawRemoves: string[] = [];
+    if (tally.toPrepare > 0) {
+      const payload = await warehouse.unload(payloadQuery(index, shards, { ...base, candidates }), at('payload'), shards);
+      for (const [i, files] of payload.entries()) {
+        const removes: string[] = [];
+        const name = String(i).padStart(2, '0');
+        const key = `${prefix}/upserts/${name}.jsonl.gz`;
+        const written = await store.files.write(key, prepare(ports, resolved, files, tally, removes));
+        if (written.lines > 0) upserts.push({ key, log: `${key}.log`, rows: written.lines });
+        if (removes.length > 0) rawRemoves.push((await store.files.write(`${prefix}/raw-removes/${name}.jsonl`, removes)).location);
+      }
+    }
+
+    const raw = linesRelation(rawRemoves, REMOVE_LINE_COLUMNS);
+    const { membership } = resolved.connector;
+    const removes = await warehouse.materialize(removesQuery(membership, { raw_removes: raw, ledger: base.ledger }), at('removes'));
+    const removeRelation = relationOf(removes, REMOVE_LINE_COLUMNS);
+    const removeShards = removes.rows === 0 ? [] : await unloadShards(ports, removeRelation, shardsFor(removes.rows), `${prefix}/remove-shards`);
+    if (membership === 'identifier' && removeShards.length > 0) {
+      const touched = await touchedMembers(ports, removeRelation, base.ledger, at);
+      if (touched !== null) {
+        const again = await warehouse.unload(resendQuery(index, 1, { ...base, touched, candidates }), at('resend'), 1);
+        const key = `${prefix}/upserts/resend.jsonl.gz`;
+        const written = await store.files.write(key, resend(ports, resolved, again, tally));
+        if (written.lines > 0) upserts.push({ key, log: `${key}.log`, rows: written.lines });
+      }
+    }
+
+    const counts = tally.counts(members - stayed - tally.heldCandidates);
+    const estimate = estimateOf(resolved, {
+      upsert: upserts.reduce((sum, shard) => sum + shard.rows, 0),
+      remove: removeShards.reduce((sum, shard) => sum + shard.rows, 0),
+    });
+    return {
+      destination,
+      mode,
+      index,
+      version: pointer?.version ?? 0,
+      members,
+      counts,
+      ...estimate,
+      ledger: pointer?.members ?? null,
+      rejections: pointer?.rejections ?? null,
+      removes,
+      removeShards,
+      upsertShards: upserts,
+    } satisfies SyncPlan;
+  };
+}
+
+const shardsFor = (rows: number): number => Math.min(MAX_SHARDS, Math.max(1, Math.ceil(rows / ROWS_PER_SHARD)));
+
+/** A name no other attempt at the same step has: a repeated step never writes where an earlier one did. */
+export const attemptOf = (ports: Pick<RunPorts, 'clock'>): string =>
+  `a${ports.clock.now().toString(36)}${Math.trunc(ports.clock.random() * 36 ** 4).toString(36).padStart(4, '0')}`;
+
+const count = (cell: unknown): number => Number(cell ?? 0);
+
+async function unloadShards(ports: RunPorts, removes: Relation, shards: number, prefix: string): Promise<Shard[]> {
+  const sets = await ports.warehouse.unload(removeShardsQuery(shards, removes), ports.store.files.location(prefix), shards);
+  return sets.flatMap((set) =>
+    set.rows === 0 ? [] : set.locations.map((location) => {
+      const key = ports.store.files.keyOf(location);
+      return { key, log: `${key}.log`, rows: set.rows };
+    }),
+  );
+}
+
+/** Everyone who shares an identifier, over however many corners, with somebody who loses one. Null when that is nobody else. */
+async function touchedMembers(ports: RunPorts, removes: Relation, ledger: Relation, at: (name: string) => string): Promise<Relation | null> {
+  let touched = relationOf(await ports.warehouse.materialize(touchedSeedQuery(removes), at('touched-0')), { member: 'varchar' });
+  const seeds = touched.files.rows;
+  for (let round = 1; round <= MAX_ROUNDS; round++) {
+    const next = await ports.warehouse.materialize(touchedQuery({ touched, ledger }), at(`touched-${round}`));
+    const stable = next.rows === touched.files.rows;
+    touched = relationOf(next, { member: 'varchar' });
+    if (stable) break;
+  }
+  return touched.files.rows === seeds ? null : touched;
+}
+
+/** Normalises one shard of candidates: yields upsert lines, collects remove lines, counts what SQL could not know. */
+async function* prepare(ports: RunPorts, resolved: Resolved, files: FileSet, tally: Tally, removes: string[]): AsyncIterable<string> {
+  const { connector, sync, destination } = resolved;
+  const columns = sync.traits.map((trait) => [trait.name, trait.column] as const);
+  const keep = keptNamespaces(connector);
+  const remove = (line: RemoveLine): void => {
+    removes.push(JSON.stringify(line));
+  };
+  for (const location of files.locations) {
+    for await (const text of ports.store.files.lines(ports.store.files.keyOf(location))) {
+      const row = JSON.parse(text) as Payload;
+      const old = row.old ?? [];
+      if (row.op === 'remove') {
+        remove({ k: row.k, ids: old, why: row.why as RemoveReason });
+        continue;
+      }
+      const identifiers = prepareIdentifiers(connector.namespaces, row.raw ?? [], row.country ?? null);
+      const why = identifiers.length === 0 ? 'no-identifier' : row.op === 'holdout' ? 'holdout' : undefined;
+      if (why !== undefined) {
+        tally.withhold(why, row.op, row.held);
+        if (row.held) remove({ k: row.k, ids: old, why });
+        continue;
+      }
+      const ids = identifiers.map(identifierText);
+      const kept = keep === null ? ids : identifiers.filter((identifier) => keep.has(identifier.namespace)).map(identifierText);
+      if (row.held) {
+        const gone = old.filter((id) => !kept.includes(id));
+        if (gone.length > 0) remove({ k: row.k, ids: gone, why: 'changed' });
+      }
+      const line: UpsertLine = {
+        k: row.k,
+        op: row.op as 'add' | 'update',
+        h: row.h ?? '',
+        ids,
+        ...(kept.length < ids.length && { l: kept }),
+        ...(columns.length > 0 && { t: traitsOf(columns, row.t) }),
+        c: consentOf(destination.purpose, row.c),
+      };
+      yield JSON.stringify(line);
+    }
+  }
+}
+
+/** What is sent again from the ledger: identifiers as sent, never normalised twice. */
+async function* resend(ports: RunPorts, resolved: Resolved, sets: readonly FileSet[], tally: Tally): AsyncIterable<string> {
+  const columns = resolved.sync.traits.map((trait) => [trait.name, trait.column] as const);
+  for (const location of sets.flatMap((set) => set.locations)) {
+    for await (const text of ports.store.files.lines(ports.store.files.keyOf(location))) {
+      const row = JSON.parse(text) as { k: string; h: string; ids: readonly string[]; t?: readonly (string | null)[]; c?: string };
+      tally.resent += 1;
+      const line: UpsertLine = {
+        k: row.k,
+        op: 'update',
+        h: row.h,
+        ids: row.ids,
+        ...(columns.length > 0 && { t: traitsOf(columns, row.t) }),
+        c: consentOf(resolved.destination.purpose, row.c),
+      };
+      yield JSON.stringify(line);
+    }
+  }
+}
+
+/** Namespaces that the ledger keeps for a later removal; null for all. */
+function keptNamespaces(connector: Connector): ReadonlySet<string> | null {
+  const needs = connector.removalNeeds ?? (connector.membership === 'member' ? ['external_id'] : undefined);
+  return needs === undefined ? null : new Set(needs);
+}
+
+function traitsOf(columns: readonly (readonly [string, Column])[], texts: readonly (string | null)[] | null | undefined): Record<string, TraitValue> {
+  return Object.fromEntries(columns.map(([name, column], i) => [name, valueOf(texts?.[i] ?? null, column)]));
+}
+
+function consentOf(purpose: string, text: string | null | undefined): [string, Basis, string | null] {
+  const [basis, jurisdiction] = (text ?? 'opt-in|').split('|');
+  return [purpose, basis as Basis, jurisdiction ? jurisdiction : null];
+}
+
+/** The counts of a diff: SQL's tally, corrected by what normalisation finds. */
+class Tally {
+  private readonly withheld: Record<WithheldReason, number> = Object.fromEntries(WITHHELD.map((reason) => [reason, 0])) as never;
+  private readonly reasons: Partial<Record<RemoveReason, number>> = {};
+  private add = 0;
+  private update = 0;
+  /** Candidates that are in the ledger: the rest of the ledger is unchanged (or stayed). */
+  heldCandidates = 0;
+  /** Candidates whose payload is needed. */
+  toPrepare = 0;
+  resent = 0;
+
+  constructor(rows: readonly Row[]) {
+    for (const row of rows) {
+      const n = count(row['n']);
+      if (row['held'] === true) this.heldCandidates += n;
+      if (row['op'] !== 'withhold' && row['op'] !== 'parked') this.toPrepare += n;
+      if (row['op'] === 'add') this.add += n;
+      else if (row['op'] === 'update') this.update += n;
+      else if (row['op'] === 'parked') this.withheld.parked += n;
+      else if (row['op'] === 'withhold') this.withheld[row['reason'] as WithheldReason] += n;
+      else if (row['op'] === 'remove') {
+        const reason = row['reason'] as RemoveReason;
+        this.reasons[reason] = (this.reasons[reason] ?? 0) + n;
+        if (row['matched'] === true) this.withheld[reason as WithheldReason] += n;
+      }
+    }
+  }
+
+  /** Normalisation withholds a row that SQL had as `op`. */
+  withhold(reason: 'no-identifier' | 'holdout', op: Payload['op'], held: boolean): void {
+    this.withheld[reason] += 1;
+    if (op === 'add') this.add -= 1;
+    if (op === 'update') this.update -= 1;
+    if (held) this.reasons[reason] = (this.reasons[reason] ?? 0) + 1;
+  }
+
+  /** @param untouched ledger members that are no candidate and did not merely stay: counted from the ledger's side, for law 14. */
+  counts(untouched: number): SyncCounts {
+    return {
+      add: this.add,
+      update: this.update + this.resent,
+      remove: Object.values(this.reasons).reduce((sum, n) => sum + n, 0),
+      unchanged: untouched - this.resent,
+      withheld: this.withheld,
+      removeReasons: this.reasons,
+      resent: this.resent,
+    };
+  }
+}

@@ -1,0 +1,60 @@
+import type { Audience, Share } from '../model.ts';
+import type { RunPorts, SyncPlan, Tasks } from './ports.ts';
+import { reportOf } from './report.ts';
+import { resolveSync } from './relations.ts';
+
+/**
+ * Holds a run whose numbers a person should see first: an empty audience, one under its `min_size`, or more added or removed
+ * than the guardrails allow. Checks law 14 too, before anything can be sent.
+ */
+export function guardTask(ports: RunPorts): Tasks['guard'] {
+  return async ({ run, audience, matched, plans }) => {
+    reportOf({ run, audience, tick: 0, until: 'plan' }, { snapshot: { files: { format: 'parquet', locations: [], rows: 0, bytes: 0 }, matched }, plans });
+    const first = plans[0];
+    if (first === undefined) return {};
+    const held = guard(resolveSync(ports, audience, first.destination).audience, matched, plans, run);
+    return held === undefined ? {} : { held };
+  };
+}
+
+/** @returns the message for a person (HOUSE-STYLE: the sum, the limit, what was sent, the next command), or undefined to go on. */
+export function guard(audience: Audience, matched: number, plans: readonly SyncPlan[], run: string): string | undefined {
+  const found = [...sizeProblems(audience, matched), ...plans.flatMap((plan) => changeProblems(audience, plan))];
+  if (found.length === 0) return undefined;
+  return [...found, `Nothing was sent. If this is right: sluice approve ${run}. If not: sluice reject ${run}.`].join('\n');
+}
+
+function sizeProblems({ name, guardrails }: Audience, matched: number): string[] {
+  const { minSize } = guardrails;
+  // `min_size: 0` says in so many words that an empty audience is fine.
+  if (matched === 0 && minSize !== 0) return [`"${name}" matches nobody.`];
+  if (minSize !== undefined && matched < minSize) return [`"${name}" matches ${number(matched)} members; its min_size is ${number(minSize)}.`];
+  return [];
+}
+
+function changeProblems({ name, guardrails }: Audience, plan: SyncPlan): string[] {
+  const { members, counts, destination } = plan;
+  // The first delivery adds everybody: there is nothing yet to compare it with.
+  if (members === 0) return [];
+  const problems: string[] = [];
+  if (exceeds(counts.remove, members, guardrails.maxRemoved)) {
+    problems.push(change(name, 'remove', counts.remove, members, 'from', destination, guardrails.maxRemoved));
+  }
+  if (guardrails.maxAdded !== undefined && exceeds(counts.add, members, guardrails.maxAdded)) {
+    problems.push(change(name, 'add', counts.add, members, 'to', destination, guardrails.maxAdded));
+  }
+  return problems;
+}
+
+const exceeds = (n: number, members: number, share: Share): boolean => n > share.floor && n * 100 > share.percent * members;
+
+function change(name: string, verb: string, n: number, members: number, preposition: string, destination: string, share: Share): string {
+  const percent = ((n * 100) / members).toFixed(1);
+  const what = verb === 'remove' ? `${number(n)} of ${number(members)} members` : `${number(n)} members to ${number(members)}`;
+  const limit = `its limit is ${share.percent} % (never less than ${number(share.floor)} members)`;
+  return verb === 'remove'
+    ? `"${name}" would remove ${what} (${percent} %) ${preposition} ${destination}; ${limit}.`
+    : `"${name}" would add ${what} (${percent} %) in ${destination}; ${limit}.`;
+}
+
+const number = (n: number): string => n.toLocaleString('en-US');

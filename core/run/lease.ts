@@ -1,0 +1,41 @@
+import type { Lease } from '../ports.ts';
+import { type RunPorts, syncKey } from './ports.ts';
+
+/** A lease is renewed while its holder works and lasts this long after the holder's last sign of life. */
+const TTL = 60_000;
+
+/** Somebody else is sending this sync. */
+export class LeaseHeld extends Error {
+  constructor(audience: string, destination: string, by: string, since: number) {
+    super(
+      `"${audience}" is being sent to ${destination} by another run (${by}) since ${new Date(since).toISOString()}. This one has sent nothing. ` +
+        `Wait for it to end, or look at it: sluice status`,
+    );
+    this.name = 'LeaseHeld';
+  }
+}
+
+export interface HeldLease {
+  readonly lease: Lease;
+  /** Renews when a third of the time is gone. False when the lease was lost: stop. */
+  keep(): Promise<boolean>;
+}
+
+/** Law 7: takes the lease of a sync, or takes it again under the same fence. Throws `LeaseHeld`. */
+export async function holdLease(ports: RunPorts, run: string, audience: string, destination: string): Promise<HeldLease> {
+  const { leases } = ports.store;
+  const taken = await leases.acquire(syncKey(audience, destination), holderOf(ports, run), TTL);
+  if ('heldBy' in taken) throw new LeaseHeld(audience, destination, taken.heldBy, taken.since);
+  let renewed = ports.clock.now();
+  return {
+    lease: taken,
+    async keep() {
+      if (ports.clock.now() - renewed < TTL / 3) return true;
+      renewed = ports.clock.now();
+      return leases.renew(taken, TTL);
+    },
+  };
+}
+
+/** The same process carrying on the same run is the same holder; another process is not. */
+export const holderOf = (ports: RunPorts, run: string): string => `${run}@${ports.holder}`;

@@ -1,0 +1,54 @@
+import type { Relation } from '../ports.ts';
+import { type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
+import { attemptOf } from './diff.ts';
+import type { RunPorts, Tasks } from './ports.ts';
+import { syncKey } from './ports.ts';
+import { ledgerRelation, resolveSync, saltOf, UnknownName } from './relations.ts';
+
+/** Rule -> snapshot, once for all syncs of the audience. Immutable: everything after reads it, and no activation table again. */
+export function materializeTask(ports: RunPorts): Tasks['materialize'] {
+  return async ({ run, audience, tick, destinations }) => {
+    ports.onProgress?.({ kind: 'step', audience, step: 'materialize' });
+    const ledgers = new Map<string, Relation>();
+    for (const destination of destinations) {
+      const { sync } = resolveSync(ports, audience, destination);
+      // Who is never removed for leaving the rule is still removed for withdrawing: the snapshot must look at them too.
+      if (sync.mode === 'mirror') continue;
+      const pointer = await ports.store.pointers.get(syncKey(audience, destination));
+      if (pointer !== null) ledgers.set(destination, ledgerRelation(pointer.members));
+    }
+    const spec = snapshotSpec(ports, audience, destinations, tick, ledgers);
+    const prefix = ports.store.files.location(`runs/${run}/snapshot/${attemptOf(ports)}`);
+    const files = await ports.warehouse.materialize(snapshotQuery(spec), prefix);
+    const [row] = await ports.warehouse.rows({
+      sql: 'SELECT count(*) AS n FROM snapshot WHERE matched',
+      relations: { snapshot: { files, columns: {} } },
+    });
+    return { files, matched: Number(row?.['n'] ?? 0) };
+  };
+}
+
+/** What `snapshotQuery` needs to know of an audience and its syncs. */
+export function snapshotSpec(
+  ports: RunPorts,
+  audienceName: string,
+  destinations: readonly string[],
+  tick: number,
+  ledgers: ReadonlyMap<string, Relation>,
+): SnapshotSpec {
+  const audience = ports.workspace.audiences[audienceName];
+  if (audience === undefined) throw new UnknownName('audience', audienceName);
+  const syncs = destinations.map((to, index) => {
+    const resolved = resolveSync(ports, audienceName, to);
+    const ledger = ledgers.get(to);
+    return {
+      index,
+      purpose: resolved.destination.purpose,
+      namespaces: resolved.namespaces,
+      traits: resolved.sync.traits.map((trait) => trait.column),
+      salt: saltOf(resolved),
+      ...(ledger && { ledger }),
+    };
+  });
+  return { audience, workspace: ports.workspace, tick, memberKeySecret: ports.memberKey, syncs };
+}

@@ -1,0 +1,318 @@
+import type { FileSet, Pointer } from '../ports.ts';
+import { PARK_AFTER } from '../sql/delta.ts';
+import { parkedQuery } from '../sql/ledger.ts';
+import { snapshotQuery } from '../sql/snapshot.ts';
+import { ulid } from '../ulid.ts';
+import { commitTask, ledgerCounts, sealed } from './commit.ts';
+import { StalePlan } from './deliver.ts';
+import { attemptOf } from './diff.ts';
+import { type HeldLease, holdLease } from './lease.ts';
+import { assertLedgerWhole } from './ledger-check.ts';
+import type { JournalFor, RunDocument, RunInput, RunPorts, SyncPlan } from './ports.ts';
+import { syncKey } from './ports.ts';
+import { rejectionRelation, UnknownName } from './relations.ts';
+import type { RunReport } from './report.ts';
+import { runAudience } from './run.ts';
+import { snapshotSpec } from './materialize.ts';
+import { createTasks } from './tasks.ts';
+
+/** What commands and functions do with runs. Each takes the ports and a way to open the journal of a run. */
+export interface Operations {
+  readonly ports: RunPorts;
+  readonly journal: JournalFor;
+}
+
+/** A plan older than this is not sent any more: too much has changed since. Milliseconds. */
+export const PLAN_MAX_AGE = 24 * 3_600_000;
+/** An interrupted delivery is carried on only while its decisions are young; later it is closed and everything is decided anew. */
+export const RESUME_MAX_AGE = 3_600_000;
+
+/** A plan or run that cannot be sent (any more). Nothing was sent. */
+export class PlanRefused extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'PlanRefused';
+  }
+}
+
+export interface RunOptions {
+  readonly destinations?: readonly string[];
+  /** "Now" for the run; the clock's now when left out. */
+  readonly tick?: number;
+}
+
+/** Gate, materialize, diff, guard. Nothing is sent; the report's `run` is the plan's id. */
+export async function plan(ops: Operations, audience: string, options: RunOptions = {}): Promise<RunReport> {
+  return start(ops, newRun(ops, audience, options, 'plan'));
+}
+
+/** A run, sent. An interrupted one of the same audience is carried on (or closed, when it is old) first. */
+export async function sync(ops: Operations, audience: string, options: RunOptions = {}): Promise<RunReport & { continued?: RunReport }> {
+  const continued = await carryOn(ops, audience);
+  if (continued !== undefined && continued.code !== 0) return continued;
+  const report = await start(ops, newRun(ops, audience, options, 'record'));
+  return continued === undefined ? report : { ...report, continued };
+}
+
+/** Law 11: sends exactly the plan, or nothing. */
+export const syncPlan = (ops: Operations, id: string): Promise<RunReport> => sendPlan(ops, id, false);
+
+/** Sends exactly the held plan. */
+export const approve = (ops: Operations, id: string): Promise<RunReport> => sendPlan(ops, id, true);
+
+/** Drops a plan: its delta files are deleted and it can't be sent any more. */
+export async function reject(ops: Operations, id: string): Promise<RunDocument> {
+  const document = await planDocument(ops, id);
+  if (document.state !== 'held' && document.state !== 'planned') throw new PlanRefused(`Plan ${id} is ${document.state}; there is nothing to reject.`);
+  const rejected: RunDocument = { ...document, state: 'rejected' };
+  await ops.ports.store.documents.put('run', id, rejected);
+  await ops.ports.store.files.remove(`runs/${id}`);
+  return rejected;
+}
+
+function newRun({ ports }: Operations, audience: string, options: RunOptions, until: RunInput['until']): RunInput {
+  const tick = options.tick ?? ports.clock.now();
+  return { run: ulid(ports.clock.now(), ports.clock.random), audience, tick, until, ...(options.destinations && { destinations: options.destinations }) };
+}
+
+async function start(ops: Operations, input: RunInput): Promise<RunReport> {
+  const { ports } = ops;
+  const audience = ports.workspace.audiences[input.audience];
+  if (audience === undefined) throw new UnknownName('audience', input.audience);
+  const destinations = audience.syncs.map((one) => one.to).filter((to) => input.destinations?.includes(to) ?? true);
+  const run = (): Promise<RunReport> => runAudience(ops.journal(input.run, createTasks(ports)), input, destinations);
+  return input.until === 'plan' ? run() : withLeases(ops, input, destinations, run);
+}
+
+/** Law 7: the leases of all syncs of a run are held from before the first step until its end. */
+async function withLeases<T>({ ports }: Operations, of: { run: string; audience: string }, destinations: readonly string[], fn: () => Promise<T>): Promise<T> {
+  const held: HeldLease[] = [];
+  const stop = new AbortController();
+  try {
+    for (const destination of destinations) held.push(await holdLease(ports, of.run, of.audience, destination));
+    const beat = async (): Promise<void> => {
+      while (!stop.signal.aborted) {
+        await ports.clock.sleep(10_000, stop.signal).catch(() => undefined);
+        for (const lease of held) if (!stop.signal.aborted) await lease.keep();
+      }
+    };
+    const beating = beat();
+    try {
+      return await fn();
+    } finally {
+      stop.abort();
+      await beating;
+    }
+  } finally {
+    for (const { lease } of held) await ports.store.leases.release(lease);
+  }
+}
+
+async function planDocument({ ports }: Operations, id: string): Promise<RunDocument> {
+  const document = await ports.store.documents.get<RunDocument>('run', id);
+  if (document === null) throw new PlanRefused(`There is no plan ${id}. Plans are listed by: sluice history`);
+  return document;
+}
+
+async function sendPlan(ops: Operations, id: string, approved: boolean): Promise<RunReport> {
+  const { ports } = ops;
+  const document = await planDocument(ops, id);
+  const { audience, tick } = document.of;
+  const again = `Nothing was sent. Make a new one: sluice plan ${audience}`;
+  if (document.state === 'held' && !approved) throw new PlanRefused(`Plan ${id} is held: ${document.held ?? ''}`);
+  if (!['planned', 'held', 'delivering'].includes(document.state)) throw new PlanRefused(`Plan ${id} is ${document.state}. ${again}`);
+  if (document.digest !== ports.digest) throw new PlanRefused(`The files have changed since plan ${id} was made. ${again}`);
+  if (ports.clock.now() - plannedAt(id) > PLAN_MAX_AGE) throw new PlanRefused(`Plan ${id} is more than 24 hours old. ${again}`);
+  for (const one of document.plans) {
+    const pointer = await ports.store.pointers.get(syncKey(audience, one.destination));
+    if ((pointer?.version ?? 0) !== one.version && pointer?.generation !== id) throw new StalePlan(audience, one.destination, id);
+  }
+  const destinations = document.plans.map((one) => one.destination);
+  const input: RunInput = { ...document.of, until: 'record', approved };
+  return withLeases(ops, document.of, destinations, async () => {
+    if (document.state !== 'delivering') await refuseWithdrawn(ops, document, Math.max(tick, ports.clock.now()));
+    return runAudience(ops.journal(id, createTasks(ports)), input, destinations);
+  });
+}
+
+/** The first 48 bits of a ULID are its time. */
+function plannedAt(id: string): number {
+  return [...id.slice(0, 10)].reduce((time, character) => time * 32 + '0123456789ABCDEFGHJKMNPQRSTVWXYZ'.indexOf(character), 0);
+}
+
+/** Between a plan and its sending people withdraw. A plan with one of them in it is not sent. */
+async function refuseWithdrawn({ ports }: Operations, document: RunDocument, now: number): Promise<void> {
+  const { run, audience } = document.of;
+  const upserts = document.plans.filter((one) => one.upsertShards.length > 0);
+  if (upserts.length === 0) return;
+  const spec = snapshotSpec(ports, audience, document.plans.map((one) => one.destination), now, new Map());
+  const prefix = ports.store.files.location(`runs/${run}/recheck/${attemptOf(ports)}`);
+  const snapshot = await ports.warehouse.materialize(snapshotQuery(spec), prefix);
+  for (const one of upserts) {
+    const files: FileSet = { format: 'jsonl', locations: one.upsertShards.map((shard) => ports.store.files.location(shard.key)), rows: 0, bytes: 0 };
+    const [row] = await ports.warehouse.rows({
+      sql: `SELECT count(*) AS n FROM upserts u JOIN snapshot s ON s.member = u.k WHERE s.withheld_${one.index} IS NOT NULL`,
+      relations: { upserts: { files, columns: { k: 'varchar' } }, snapshot: { files: snapshot, columns: {} } },
+    });
+    const n = Number(row?.['n'] ?? 0);
+    if (n > 0) {
+      throw new PlanRefused(
+        `${n} ${n === 1 ? 'member' : 'members'} of plan ${run} may not be sent to ${one.destination} any more (consent withdrawn, erased or excluded since). ` +
+          `Nothing was sent. Make a new one: sluice plan ${audience}`,
+      );
+    }
+  }
+}
+
+/** Law 3: carries an interrupted delivery of the audience to its end, or closes it when its decisions are too old to act on. */
+async function carryOn(ops: Operations, audience: string): Promise<RunReport | undefined> {
+  const { ports } = ops;
+  const interrupted = (await ports.store.documents.list<RunDocument>('run', { limit: 200 })).find(
+    ({ document }) => document.of.audience === audience && document.state === 'delivering',
+  );
+  if (interrupted === undefined) return undefined;
+  const { id, document } = interrupted;
+  const destinations = document.plans.map((one) => one.destination);
+  const young = ports.clock.now() - plannedAt(id) <= RESUME_MAX_AGE && document.digest === ports.digest;
+  return withLeases(ops, document.of, destinations, async () => {
+    if (young) return runAudience(ops.journal(id, createTasks(ports)), { ...document.of, until: 'record', approved: true }, destinations);
+    await close(ops, document);
+    return undefined;
+  });
+}
+
+/** Commits what is known of an interrupted delivery and sends nothing more of it. */
+async function close({ ports }: Operations, document: RunDocument): Promise<void> {
+  const commit = commitTask(ports);
+  const { run, audience, tick } = document.of;
+  for (const one of document.plans) {
+    const pointer = await ports.store.pointers.get(syncKey(audience, one.destination));
+    if ((pointer?.version ?? 0) !== one.version) continue;
+    await commit({ run, audience, tick, plan: one, snapshot: document.snapshot, requests: 0, failure: INTERRUPTED, ...(pointer?.list && { list: pointer.list }) });
+  }
+  await ports.store.documents.put('run', run, { ...document, state: 'interrupted' } satisfies RunDocument);
+}
+
+const INTERRUPTED = { message: 'The run was interrupted.', wayOut: 'What it had not finished is decided anew by the next run.' };
+
+export interface SyncStatus {
+  readonly audience: string;
+  readonly destination: string;
+  readonly mode: string;
+  /** Members the destination took, and those it may hold (sent, never answered). */
+  readonly members: number;
+  readonly uncertain: number;
+  readonly parked: readonly { readonly reason: string; readonly count: number }[];
+  readonly generation: string | null;
+  /** Tick of the current generation, epoch ms. */
+  readonly at: number | null;
+  readonly lastRun: { readonly id: string; readonly state: RunDocument['state']; readonly tick: number } | null;
+  readonly damaged?: string;
+}
+
+/** Where every sync stands. */
+export async function status({ ports }: Operations, audiences?: readonly string[]): Promise<SyncStatus[]> {
+  const runs = await ports.store.documents.list<RunDocument>('run', { limit: 1_000 });
+  const all: SyncStatus[] = [];
+  for (const audience of Object.values(ports.workspace.audiences)) {
+    if (audiences !== undefined && !audiences.includes(audience.name)) continue;
+    for (const one of audience.syncs) {
+      const key = syncKey(audience.name, one.to);
+      const pointer = await ports.store.pointers.get(key);
+      const last = runs.find(({ document }) => document.of.audience === audience.name && document.plans.some((p) => p.destination === one.to));
+      const damaged = await assertLedgerWhole(ports.store.files, key, pointer).then(() => undefined, (error: Error) => error.message);
+      const counts = damaged === undefined ? await ledgerCounts(ports, pointer?.members) : { acknowledged: 0, uncertain: 0 };
+      const parked = damaged === undefined ? await ports.warehouse.rows(parkedQuery(rejectionRelation(pointer?.rejections), PARK_AFTER)) : [];
+      all.push({
+        audience: audience.name,
+        destination: one.to,
+        mode: one.mode,
+        members: counts.acknowledged,
+        uncertain: counts.uncertain,
+        parked: parked.map((row) => ({ reason: String(row['reason']), count: Number(row['n']) })),
+        generation: pointer?.generation ?? null,
+        at: pointer?.at ?? null,
+        lastRun: last ? { id: last.id, state: last.document.state, tick: last.document.of.tick } : null,
+        ...(damaged !== undefined && { damaged }),
+      });
+    }
+  }
+  return all;
+}
+
+export interface HistoryEntry {
+  readonly run: string;
+  readonly audience: string;
+  readonly tick: number;
+  readonly state: RunDocument['state'];
+  readonly held?: string;
+  readonly report?: RunReport;
+  readonly plans: readonly Pick<SyncPlan, 'destination' | 'counts' | 'members'>[];
+  /** Generations this run wrote, still kept: destination -> true when current. */
+  readonly generations: Readonly<Record<string, boolean>>;
+}
+
+/** Runs and plans, newest first; of one audience when named. */
+export async function history({ ports }: Operations, audience?: string, limit = 50): Promise<HistoryEntry[]> {
+  const runs = await ports.store.documents.list<RunDocument>('run', { limit: 1_000 });
+  const generations = new Map<string, Record<string, boolean>>();
+  for (const one of Object.values(ports.workspace.audiences)) {
+    for (const { to } of one.syncs) {
+      for (const [i, pointer] of (await ports.store.pointers.history(syncKey(one.name, to))).entries()) {
+        generations.set(pointer.generation, { ...generations.get(pointer.generation), [to]: i === 0 });
+      }
+    }
+  }
+  return runs
+    .filter(({ document }) => audience === undefined || document.of.audience === audience)
+    .slice(0, limit)
+    .map(({ id, document }) => ({
+      run: id,
+      audience: document.of.audience,
+      tick: document.of.tick,
+      state: document.state,
+      ...(document.held !== undefined && { held: document.held }),
+      ...(document.report !== undefined && { report: document.report as RunReport }),
+      plans: document.plans.map(({ destination, counts, members }) => ({ destination, counts, members })),
+      generations: generations.get(id) ?? {},
+    }));
+}
+
+/**
+ * Makes an earlier generation current again. What was delivered since is then unknown to the ledger, so the next run sends the
+ * difference anew: a way out of a damaged file, not an undo at the platform.
+ */
+export async function rollback({ ports }: Operations, audience: string, destination: string, generation: string): Promise<Pointer> {
+  const key = syncKey(audience, destination);
+  return changePointer(ports, audience, destination, async (current) => {
+    const target = (await ports.store.pointers.history(key)).find((one) => one.generation === generation);
+    if (target === undefined) throw new PlanRefused(`"${audience}" has no generation ${generation} at ${destination}. They are listed by: sluice history ${audience}`);
+    await assertLedgerWhole(ports.store.files, key, target);
+    return { ...target, version: current.version + 1 };
+  });
+}
+
+/** Law 2: forgets the rejections of a sync, so that parked rows are sent again by the next run. */
+export async function retryRejected({ ports }: Operations, audience: string, destination: string): Promise<Pointer> {
+  return changePointer(ports, audience, destination, async (current) => {
+    const empty = { sql: `SELECT member, hash, times, reason FROM rejections WHERE 1 = 0`, relations: { rejections: rejectionRelation(current.rejections) } };
+    const run = ulid(ports.clock.now(), ports.clock.random);
+    const at = ports.store.files.location(`ledger/${audience}/${destination}/${run}/${attemptOf(ports)}/rejections`);
+    return { ...current, version: current.version + 1, rejections: await sealed(ports, await ports.warehouse.materialize(empty, at)) };
+  });
+}
+
+async function changePointer(ports: RunPorts, audience: string, destination: string, next: (current: Pointer) => Promise<Pointer>): Promise<Pointer> {
+  const key = syncKey(audience, destination);
+  const current = await ports.store.pointers.get(key);
+  if (current === null) throw new PlanRefused(`"${audience}" was never delivered to ${destination}.`);
+  const { lease } = await holdLease(ports, ulid(ports.clock.now(), ports.clock.random), audience, destination);
+  try {
+    const pointer = { ...(await next(current)), fence: lease.fence };
+    await ports.store.pointers.move(key, current.version, pointer);
+    return pointer;
+  } finally {
+    await ports.store.leases.release(lease);
+  }
+}
+

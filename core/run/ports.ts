@@ -1,0 +1,177 @@
+import type { Connector, Context, Outcome, RemoteList } from '../connector.ts';
+import type { RemoveReason, WithheldReason } from '../delta.ts';
+import type { Destination, Mode, Workspace } from '../model.ts';
+import type { Clock, Durable, FileSet, LedgerFile, Store, Warehouse } from '../ports.ts';
+
+/** Everything a run needs of the world. The edges (cli/wiring.ts, functions/) build it. */
+export interface RunPorts {
+  readonly workspace: Workspace;
+  /** Hex SHA-256 over the files the workspace was read from: a plan is only sent under the files it was made from. */
+  readonly digest: string;
+  readonly warehouse: Warehouse;
+  readonly store: Store;
+  readonly connectors: Readonly<Record<string, Connector>>;
+  /** Settings, secret, endpoint and HTTP of a destination. Throws `DestinationBroken` when its secret is missing or has the wrong keys. */
+  contextFor(destination: Destination): Promise<Context<Record<string, unknown>, Record<string, string>>>;
+  readonly clock: Clock;
+  /** Key of the member hashes: secret, made once a workspace. */
+  readonly memberKey: string;
+  /** Who holds leases: this process or this execution. */
+  readonly holder: string;
+  readonly onProgress?: (event: Progress) => void;
+  /** True once a person asked to stop: no new window is begun. */
+  readonly stopped?: () => boolean;
+}
+
+export type Progress =
+  | { readonly kind: 'step'; readonly audience: string; readonly step: string; readonly destination?: string }
+  | { readonly kind: 'delivered'; readonly audience: string; readonly destination: string; readonly done: number; readonly of: number };
+
+export interface RunInput {
+  /** ULID of the run, which is also the id of its plan. */
+  readonly run: string;
+  readonly audience: string;
+  /** The one instant that is "now" for the whole run, epoch milliseconds. */
+  readonly tick: number;
+  /** Only these destinations; all syncs of the audience when left out. */
+  readonly destinations?: readonly string[];
+  /** `plan` stops before anything is sent. */
+  readonly until: 'plan' | 'record';
+  /** A person approved the hold. */
+  readonly approved?: boolean;
+}
+
+/** What a run is, whoever carries it on: the same for its plan, its approval and its resumption. */
+export type RunIdentity = Omit<RunInput, 'until' | 'approved'>;
+
+export interface Snapshot {
+  readonly files: FileSet;
+  readonly matched: number;
+}
+
+/** One file of a delta and the log of its outcomes. */
+export interface Shard {
+  readonly key: string;
+  readonly log: string;
+  readonly rows: number;
+}
+
+/** The delta of one sync: counts, files, and the ledger it was made against. */
+export interface SyncPlan {
+  readonly destination: string;
+  readonly mode: Mode;
+  /** Position in the snapshot's columns. */
+  readonly index: number;
+  /** Version of the ledger pointer the delta was made against; 0 when there is none yet. */
+  readonly version: number;
+  readonly members: number;
+  readonly counts: SyncCounts;
+  readonly requests: number;
+  readonly seconds: number;
+  readonly ledger: LedgerFile | null;
+  readonly rejections: LedgerFile | null;
+  readonly removes: FileSet;
+  readonly removeShards: readonly Shard[];
+  readonly upsertShards: readonly Shard[];
+}
+
+export interface SyncCounts {
+  readonly add: number;
+  readonly update: number;
+  /** Members who go from the destination; their withheld ones are among `withheld` too. */
+  readonly remove: number;
+  readonly unchanged: number;
+  readonly withheld: Readonly<Record<WithheldReason, number>>;
+  /** Why members are removed. */
+  readonly removeReasons: Readonly<Partial<Record<RemoveReason, number>>>;
+  /** Of `update`: sent again because a shared identifier was removed (law 6). */
+  readonly resent: number;
+}
+
+export type OutcomeCounts = Readonly<Record<Outcome['kind'], number>>;
+
+export interface SyncResult {
+  readonly outcomes: OutcomeCounts;
+  readonly rejections: readonly { readonly reason: string; readonly count: number }[];
+  /** Requests really made. */
+  readonly requests: number;
+  readonly error?: { readonly message: string; readonly wayOut: string };
+  /** Members after the commit. */
+  readonly members: number;
+}
+
+export interface Failure {
+  readonly message: string;
+  readonly wayOut: string;
+}
+
+/** The steps of a run. Inputs and results are small JSON; on AWS each is a function of its own. */
+export type Tasks = {
+  gate(input: { audience: string; tick: number; destinations: readonly string[] }): Promise<GateResult>;
+  materialize(input: { run: string; audience: string; tick: number; destinations: readonly string[] }): Promise<Snapshot>;
+  diff(input: { run: string; audience: string; tick: number; destination: string; index: number; snapshot: Snapshot }): Promise<SyncPlan>;
+  guard(input: { run: string; audience: string; matched: number; plans: readonly SyncPlan[] }): Promise<{ held?: string }>;
+  plan(input: { of: RunIdentity; snapshot: Snapshot; plans: readonly SyncPlan[]; held?: string }): Promise<null>;
+  begin(input: { run: string; audience: string; tick: number; plan: SyncPlan }): Promise<{ list?: RemoteList; failure?: Failure; requests: number }>;
+  deliver(input: DeliverInput): Promise<DeliverResult>;
+  commit(input: CommitInput): Promise<SyncResult>;
+  record(input: { of: RunIdentity; report: unknown }): Promise<null>;
+};
+
+export interface DeliverInput {
+  readonly run: string;
+  readonly audience: string;
+  readonly destination: string;
+  readonly op: 'upsert' | 'remove';
+  readonly list: RemoteList;
+  readonly shard: Shard;
+  /** Position of the shard in the delivery, for sessions and batch ids. */
+  readonly position: number;
+}
+
+export interface DeliverResult {
+  readonly done: boolean;
+  readonly resumeAt?: number;
+  readonly requests: number;
+  readonly failure?: Failure;
+}
+
+export interface CommitInput {
+  readonly run: string;
+  readonly audience: string;
+  readonly tick: number;
+  readonly plan: SyncPlan;
+  readonly snapshot: Snapshot;
+  readonly list?: RemoteList;
+  readonly requests: number;
+  readonly failure?: Failure;
+}
+
+export interface GateResult {
+  readonly findings: readonly Finding[];
+}
+
+/** `schema`: table and contract disagree. `data`: the rows break the contract. */
+export interface Finding {
+  readonly kind: 'schema' | 'data';
+  readonly table: string;
+  readonly message: string;
+}
+
+/** What is known of a run, kept as a document of kind `run` under its id. */
+export interface RunDocument {
+  readonly of: RunIdentity;
+  readonly digest: string;
+  readonly state: RunState;
+  readonly snapshot: Snapshot;
+  readonly plans: readonly SyncPlan[];
+  readonly held?: string;
+  readonly report?: unknown;
+}
+
+export type RunState = 'planned' | 'held' | 'rejected' | 'delivering' | 'done' | 'failed' | 'interrupted';
+
+export type JournalFor = (run: string, tasks: Tasks) => Durable<Tasks>;
+
+/** Key of a sync in stores: `audience/destination`. */
+export const syncKey = (audience: string, destination: string): string => `${audience}/${destination}`;

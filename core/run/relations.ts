@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import type { Connector } from '../connector.ts';
+import type { Audience, Destination, Sync } from '../model.ts';
+import type { FileSet, LedgerFile, Pointer, Relation } from '../ports.ts';
+import { LEDGER_COLUMNS, REJECTION_COLUMNS } from '../sql/delta.ts';
+import type { RunPorts, Snapshot } from './ports.ts';
+
+/** Raised when the way an identifier is normalised or a payload is built changes, so that every member is sent again once. */
+const PAYLOAD_VERSION = 1;
+
+/** A sync with everything it refers to. */
+export interface Resolved {
+  readonly audience: Audience;
+  readonly sync: Sync;
+  readonly destination: Destination;
+  readonly connector: Connector;
+  /** Namespaces whose values are sent, `external_id` among them where the platform's record hangs on it. */
+  readonly namespaces: readonly string[];
+}
+
+/** @throws UnknownName when the audience, the destination or the connector does not exist: `check` refuses such files before any run. */
+export function resolveSync(ports: Pick<RunPorts, 'workspace' | 'connectors'>, audienceName: string, to: string): Resolved {
+  const audience = ports.workspace.audiences[audienceName];
+  if (audience === undefined) throw new UnknownName('audience', audienceName);
+  const sync = audience.syncs.find((one) => one.to === to);
+  const destination = ports.workspace.destinations[to];
+  if (sync === undefined || destination === undefined) throw new UnknownName(`sync of "${audienceName}"`, to);
+  const connector = ports.connectors[destination.connector];
+  if (connector === undefined) throw new UnknownName('connector', destination.connector);
+  const chosen = sync.identifiers.length > 0 ? sync.identifiers : connector.defaultIdentifiers;
+  const namespaces = connector.membership === 'member' && !chosen.includes('external_id') ? ['external_id', ...chosen] : chosen;
+  return { audience, sync, destination, connector, namespaces };
+}
+
+export class UnknownName extends Error {
+  constructor(what: string, name: string) {
+    super(`There is no ${what} "${name}". Run: sluice check`);
+    this.name = 'UnknownName';
+  }
+}
+
+/** Goes into every row hash of the sync: when what is sent of a row changes shape, every row is an update. */
+export function saltOf({ connector, sync, namespaces }: Resolved): string {
+  const shape = [PAYLOAD_VERSION, connector.name, namespaces, sync.traits.map((trait) => [trait.name, trait.column.name])];
+  return createHash('sha256').update(JSON.stringify(shape)).digest('hex').slice(0, 16);
+}
+
+const EMPTY: FileSet = { format: 'parquet', locations: [], rows: 0, bytes: 0 };
+
+export const ledgerRelation = (file: LedgerFile | null | undefined): Relation => ({ files: file?.files ?? EMPTY, columns: LEDGER_COLUMNS });
+
+export const rejectionRelation = (file: LedgerFile | null | undefined): Relation => ({
+  files: file?.files ?? EMPTY,
+  columns: REJECTION_COLUMNS,
+});
+
+/** The snapshot's own columns are in its Parquet files; an empty snapshot still has one file with a schema. */
+export const snapshotRelation = (snapshot: Snapshot): Relation => ({ files: snapshot.files, columns: {} });
+
+export const relationOf = (files: FileSet, columns: Readonly<Record<string, string>>): Relation => ({ files, columns });
+
+/** JSON lines the engine itself wrote, as one relation. */
+export const linesRelation = (locations: readonly string[], columns: Readonly<Record<string, string>>): Relation => ({
+  files: { format: 'jsonl', locations, rows: 0, bytes: 0 },
+  columns,
+});
+
+export const ledgerFilesOf = (pointer: Pointer | null): readonly LedgerFile[] => (pointer ? [pointer.members, pointer.rejections] : []);

@@ -1,0 +1,168 @@
+import type { Mode } from '../model.ts';
+import type { Query, Relation } from '../ports.ts';
+
+/**
+ * The SQL of a diff, in three passes (docs/adr/0003): `candidatesQuery` compares keys and hashes, narrow columns only;
+ * `payloadQuery` fetches what changed; after normalisation in TypeScript `removesQuery` and `touchedQuery` apply law 6.
+ * All of it reads our own files, never an activation table, so one run sees one state of the world.
+ */
+
+/** Ledger members, one row a member. `hash` is empty when what the destination holds is not certain. */
+export const LEDGER_COLUMNS = {
+  member: 'varchar',
+  hash: 'varchar',
+  identifiers: 'array(varchar)',
+  since: 'bigint',
+  outcome: 'varchar',
+} as const;
+
+/** Rows a destination rejected: how often running with the same hash. Parked from `PARK_AFTER` on. */
+export const REJECTION_COLUMNS = { member: 'varchar', hash: 'varchar', times: 'integer', reason: 'varchar' } as const;
+
+export const CANDIDATE_COLUMNS = { member: 'varchar', op: 'varchar', reason: 'varchar', held: 'boolean', matched: 'boolean', hash: 'varchar' } as const;
+
+/** Law 2: a row rejected this many times running with the same payload is parked. */
+export const PARK_AFTER = 3;
+
+export interface DiffRelations {
+  readonly snapshot: Relation;
+  readonly ledger: Relation;
+  readonly rejections: Relation;
+}
+
+/**
+ * What is not as the ledger says. Columns CANDIDATE_COLUMNS; `op` is `add`, `update`, `remove`, `withhold`, `parked`,
+ * or `holdout` (a member of the control group, of whom only normalisation can say whether an identifier is usable).
+ * An unmatched ledger member of a non-mirror sync stays, unless withheld.
+ */
+export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelations): Query {
+  const absent = mode === 'mirror' ? `WHEN s.member IS NULL THEN 'remove'` : `WHEN s.member IS NULL THEN NULL`;
+  const known = mode === 'add-only' ? `l.hash <> ''` : `s.hash_${sync} = l.hash`;
+  const sql = `SELECT member, op, reason, held, matched, hash FROM (
+  SELECT coalesce(s.member, l.member) AS member,
+    CASE
+      ${absent}
+      WHEN s.withheld_${sync} IS NOT NULL AND l.member IS NOT NULL THEN 'remove'
+      WHEN s.withheld_${sync} IS NOT NULL THEN 'withhold'
+      WHEN NOT s.matched THEN NULL
+      WHEN s.holdout THEN 'holdout'
+      WHEN l.member IS NOT NULL AND ${known} THEN NULL
+      WHEN r.times >= ${PARK_AFTER} AND r.hash = s.hash_${sync} THEN 'parked'
+      WHEN l.member IS NOT NULL THEN 'update'
+      ELSE 'add'
+    END AS op,
+    CASE WHEN s.member IS NULL THEN 'left' ELSE s.withheld_${sync} END AS reason,
+    l.member IS NOT NULL AS held,
+    coalesce(s.matched, FALSE) AS matched,
+    s.hash_${sync} AS hash
+  FROM snapshot s
+  FULL OUTER JOIN ledger l ON s.member = l.member
+  LEFT JOIN rejections r ON r.member = s.member
+) x WHERE op IS NOT NULL`;
+  return { sql, relations: { ...relations } };
+}
+
+/** Counts of the candidates by op, reason, held and matched; `n` rows each. */
+export const candidateCountsQuery = (candidates: Relation): Query => ({
+  sql: 'SELECT op, reason, held, matched, count(*) AS n FROM candidates GROUP BY op, reason, held, matched',
+  relations: { candidates },
+});
+
+/** Members of a non-mirror sync that stay though the rule matches them no more: `n`. */
+export const stayedQuery = (relations: Pick<DiffRelations, 'snapshot' | 'ledger'>): Query => ({
+  sql: 'SELECT count(*) AS n FROM ledger l LEFT JOIN snapshot s ON s.member = l.member WHERE s.member IS NULL',
+  relations: { ...relations },
+});
+
+/** One shard number for a member key; `shards` at most 4,096. The key is a hash, so any digits of it spread evenly. */
+const shardOf = (member: string, shards: number): string => `cast(mod(from_base(substr(${member}, 1, 3), 16), ${shards}) AS integer)`;
+
+/**
+ * What TypeScript needs of every candidate that may be sent or removed: `k`, `op`, `why`, `h`, raw identifiers `raw`, traits `t`,
+ * consent `c`, `country`, and `old`, the identifiers as sent. Sharded.
+ */
+export function payloadQuery(sync: number, shards: number, relations: DiffRelations & { readonly candidates: Relation }): Query {
+  const sql = `SELECT c.member AS k, c.op AS op, c.reason AS why, c.held AS held, c.hash AS h,
+  s.identifiers_${sync} AS raw, s.traits_${sync} AS t, s.consent_${sync} AS c, s.country AS country, l.identifiers AS old,
+  ${shardOf('c.member', shards)} AS shard
+FROM candidates c
+LEFT JOIN snapshot s ON s.member = c.member AND c.op IN ('add', 'update', 'holdout')
+LEFT JOIN ledger l ON l.member = c.member
+WHERE c.op IN ('add', 'update', 'remove', 'holdout')`;
+  const { snapshot, ledger, candidates } = relations;
+  return { sql, relations: { snapshot, ledger, candidates } };
+}
+
+/** RemoveLine as written by normalisation. */
+export const REMOVE_LINE_COLUMNS = { k: 'varchar', ids: 'array(varchar)', why: 'varchar' } as const;
+/** UpsertLine; traits and consent are not read by SQL. */
+export const UPSERT_LINE_COLUMNS = { k: 'varchar', op: 'varchar', h: 'varchar', ids: 'array(varchar)', l: 'array(varchar)' } as const;
+export const LOG_COLUMNS = { n: 'bigint', k: 'varchar', o: 'varchar', r: 'varchar' } as const;
+
+/**
+ * The removes to send, RemoveLine columns, `ids` empty where nothing is left to send. For `identifier` membership a value stays while
+ * the ledger has more holders of it than lose it now (law 6). Only ledger rows count as holders: a member who is being added may be
+ * refused, and then nobody would own the value.
+ */
+export function removesQuery(membership: 'member' | 'identifier', relations: { readonly raw_removes: Relation; readonly ledger: Relation }): Query {
+  if (membership === 'member') return { sql: 'SELECT k, ids, why FROM raw_removes', relations: { raw_removes: relations.raw_removes } };
+  const sql = `WITH losing AS (
+  SELECT r.k AS k, u.value AS value FROM raw_removes r CROSS JOIN UNNEST(r.ids) AS u(value)
+), losers AS (
+  SELECT value, count(*) AS n FROM losing GROUP BY value
+), holders AS (
+  SELECT h.value AS value, count(*) AS n
+  FROM (SELECT u.value AS value FROM ledger l CROSS JOIN UNNEST(l.identifiers) AS u(value)) h
+  JOIN losers ON losers.value = h.value
+  GROUP BY h.value
+), going AS (
+  SELECT l.k AS k, array_agg(l.value ORDER BY l.value) AS ids
+  FROM losing l JOIN losers ON losers.value = l.value LEFT JOIN holders h ON h.value = l.value
+  WHERE coalesce(h.n, 0) <= losers.n
+  GROUP BY l.k
+)
+SELECT r.k AS k, coalesce(g.ids, CAST(ARRAY[] AS array(varchar))) AS ids, r.why AS why FROM raw_removes r LEFT JOIN going g ON g.k = r.k`;
+  return { sql, relations };
+}
+
+/** The removes with something to send, sharded. */
+export const removeShardsQuery = (shards: number, removes: Relation): Query => ({
+  sql: `SELECT k, ids, why, ${shardOf('k', shards)} AS shard FROM removes WHERE cardinality(ids) > 0`,
+  relations: { removes },
+});
+
+/** First round of law 6's second half: the members who lose an identifier at the platform. Column `member`. */
+export const touchedSeedQuery = (removes: Relation): Query => ({
+  sql: 'SELECT k AS member FROM removes WHERE cardinality(ids) > 0',
+  relations: { removes },
+});
+
+/** One more round: all ledger members who share an identifier with a touched one. Column `member`; grows until it is stable. */
+export const touchedQuery = (relations: { readonly touched: Relation; readonly ledger: Relation }): Query => ({
+  sql: `WITH reach AS (
+  SELECT DISTINCT u.value AS value FROM touched t JOIN ledger l ON l.member = t.member CROSS JOIN UNNEST(l.identifiers) AS u(value)
+)
+SELECT DISTINCT h.member AS member
+FROM (SELECT l.member AS member, u.value AS value FROM ledger l CROSS JOIN UNNEST(l.identifiers) AS u(value)) h
+JOIN reach ON reach.value = h.value`,
+  relations,
+});
+
+/**
+ * Members to send again because a match of theirs may have depended on a removed value: touched, still matched and allowed,
+ * and not in the delta already. Columns of an UpsertLine, with `c` as `basis|jurisdiction`; sharded.
+ */
+export function resendQuery(
+  sync: number,
+  shards: number,
+  relations: { readonly touched: Relation; readonly ledger: Relation; readonly candidates: Relation; readonly snapshot: Relation },
+): Query {
+  const sql = `SELECT l.member AS k, 'update' AS op, s.hash_${sync} AS h, l.identifiers AS ids, s.traits_${sync} AS t, s.consent_${sync} AS c,
+  ${shardOf('l.member', shards)} AS shard
+FROM touched t
+JOIN ledger l ON l.member = t.member
+JOIN snapshot s ON s.member = l.member
+LEFT JOIN candidates c ON c.member = l.member
+WHERE c.member IS NULL AND s.matched AND s.withheld_${sync} IS NULL AND NOT s.holdout`;
+  return { sql, relations };
+}
