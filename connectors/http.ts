@@ -1,0 +1,204 @@
+import { isIP } from 'node:net';
+import { lookup } from 'node:dns';
+import { Agent, type Dispatcher, request } from 'undici';
+import { DestinationBroken, type Http, type HttpResponse, RowsRefused, TryAgain } from '../core/connector.ts';
+import { isLoopback, isPrivate } from './private-address.ts';
+
+export interface HttpOptions {
+  /** The destination's base address. A loopback endpoint is the only way to reach loopback addresses. */
+  readonly endpoint?: string;
+  /** For one exchange, connect to last byte. Milliseconds. */
+  readonly timeoutMs?: number;
+  /** Sockets a host; kept alive between requests. */
+  readonly connections?: number;
+  /** Of a response body; more is cut off as an error. */
+  readonly maxResponseBytes?: number;
+  /** `refuse` (default): no connection to private, link-local or metadata addresses. `allow`: for a proxy inside the company's network. */
+  readonly privateAddresses?: 'refuse' | 'allow';
+}
+
+export type ClosableHttp = Http & { close(): Promise<void> };
+
+const TIMEOUT_MS = 60_000;
+const CONNECTIONS = 4;
+const KEEP_ALIVE_MS = 30_000;
+/** Result files of jobs are the largest answers: Salesforce's failed rows reach tens of megabytes. */
+const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
+
+/**
+ * HTTP for one destination: keep-alive, bounded connections, time and answer, no retries, no redirects, nothing logged.
+ * Every status except a redirect is an answer. What fails below HTTP is `TryAgain`, with the host and the kind of failure and nothing else.
+ */
+export function createHttp(options: HttpOptions = {}): ClosableHttp {
+  const { timeoutMs = TIMEOUT_MS, connections = CONNECTIONS, maxResponseBytes = MAX_RESPONSE_BYTES } = options;
+  const allowPrivate = options.privateAddresses === 'allow';
+  const allowLoopback = allowPrivate || (options.endpoint !== undefined && isLoopback(new URL(options.endpoint).hostname));
+  const agent = new Agent({
+    connections,
+    pipelining: 1,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // The whole exchange has one deadline (the signal below); the agent's own would be a second truth.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: { timeout: Math.min(timeoutMs, 10_000), lookup: guardedLookup(allowLoopback, allowPrivate) },
+  });
+
+  const send: Http = async ({ method, url, headers, body }) => {
+    const target = new URL(url);
+    refuseAddress(target, allowLoopback, allowPrivate);
+    const signal = AbortSignal.timeout(timeoutMs);
+    try {
+      const answer = await request(target, { dispatcher: agent, method, headers, body, signal });
+      const text = await readText(answer.body, maxResponseBytes, target.host);
+      if (answer.statusCode >= 300 && answer.statusCode < 400 && answer.statusCode !== 304) {
+        throw new DestinationBroken(
+          `${target.host} answered with a redirect (HTTP ${answer.statusCode}); redirects are not followed.`,
+          'Set `endpoint` (or the URL of the destination) to the address that answers itself.',
+        );
+      }
+      return { status: answer.statusCode, headers: flat(answer.headers), text };
+    } catch (error) {
+      if (error instanceof TryAgain || error instanceof DestinationBroken) throw error;
+      // Never as `cause`: undici's parser errors carry bytes of the answer, which may hold people's data.
+      throw new TryAgain(`${target.host}: ${failureKind(error)}.`);
+    }
+  };
+  return Object.assign(send, { close: () => agent.close() });
+}
+
+function flat(headers: Dispatcher.ResponseData['headers']): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) result[name.toLowerCase()] = Array.isArray(value) ? value.join(', ') : value;
+  }
+  return result;
+}
+
+async function readText(body: Dispatcher.ResponseData['body'], max: number, host: string): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > max) throw new TryAgain(`${host}: the answer is larger than ${max} bytes and was cut off.`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+const FAILURES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EPIPE: 'connection reset',
+  UND_ERR_SOCKET: 'connection closed before the answer was complete',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'connection closed before the answer was complete',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
+  ETIMEDOUT: 'no connection in time',
+  EHOSTUNREACH: 'host unreachable',
+  ENETUNREACH: 'network unreachable',
+  ENOTFOUND: 'host name not found',
+  EAI_AGAIN: 'host name could not be looked up',
+};
+
+function failureKind(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown failure';
+  if (error.name === 'TimeoutError') return 'no complete answer in time';
+  const inner = error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException) : (error as NodeJS.ErrnoException);
+  const code = inner.code ?? '';
+  if (FAILURES[code] !== undefined) return FAILURES[code];
+  if (/^(?:ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/.test(code)) return `TLS failed (${code})`;
+  return code.startsWith('HPE_') ? 'the answer is not HTTP' : `transport failed${/^\w+$/.test(code) ? ` (${code})` : ''}`;
+}
+
+function refused(host: string): DestinationBroken {
+  return new DestinationBroken(
+    `${host} is a private address; nothing was sent.`,
+    'Use a public address. A stand-in on this machine is reached by a loopback `endpoint` in the destination file.',
+  );
+}
+
+function refuseAddress(url: URL, allowLoopback: boolean, allowPrivate: boolean): void {
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  if (allowPrivate || (allowLoopback && isLoopback(host))) return;
+  if (isLoopback(host) || (isIP(host) !== 0 && isPrivate(host))) throw refused(url.host);
+}
+
+/** Looks at what a name resolves to, at the moment of connecting: a check before that can be answered differently after it. */
+function guardedLookup(allowLoopback: boolean, allowPrivate: boolean): typeof lookup {
+  const guarded = (host: string, options: object, done: (error: Error | null, ...rest: unknown[]) => void): void => {
+    lookup(host, options, (error: Error | null, address: unknown, family: unknown) => {
+      const addresses = Array.isArray(address) ? address.map((one: { address: string }) => one.address) : [String(address)];
+      const bad = (one: string): boolean => isPrivate(one) && !(allowLoopback && isLoopback(one));
+      if (error === null && !allowPrivate && addresses.some(bad)) done(refused(host));
+      else done(error, address, family);
+    });
+  };
+  return guarded as unknown as typeof lookup;
+}
+
+/**
+ * Milliseconds until a `Retry-After` (seconds or a date) has passed; undefined without one. `now` in epoch milliseconds.
+ * RFC 9110, 10.2.3.
+ */
+export function retryAfter(headers: Readonly<Record<string, string>>, now: number): number | undefined {
+  const value = headers['retry-after']?.trim();
+  if (value === undefined || value === '') return undefined;
+  if (/^\d+(?:\.\d+)?$/.test(value)) return Math.ceil(Number(value) * 1000);
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/**
+ * The answer as JSON. Integers beyond 2^53 come as strings of their digits, so that no id is rounded.
+ * A body that is no JSON (a proxy's HTML page, half an answer) is `TryAgain`.
+ */
+export function json(response: HttpResponse): unknown {
+  try {
+    if (!/\d{16}/.test(response.text)) return JSON.parse(response.text);
+    return JSON.parse(response.text, keepDigits);
+  } catch {
+    const kind = /^\s*</.test(response.text) ? 'an HTML page' : 'no complete JSON';
+    throw new TryAgain(`The answer (HTTP ${response.status}, ${response.text.length} characters) is ${kind}.`);
+  }
+}
+
+/** ECMAScript 2026 gives revivers the source text of a number. */
+const keepDigits = ((_key: string, value: unknown, context?: { source?: string }) =>
+  typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '')
+    ? context?.source
+    : value) as (key: string, value: unknown) => unknown;
+
+/**
+ * The error an unsuccessful status means on most platforms. A connector looks at its platform's own codes first and comes here last.
+ * 401, 403, 404, 410: `DestinationBroken`; 408, 425, 429, 5xx: `TryAgain`; any other 4xx: `RowsRefused`, unexplained.
+ * `code` is the platform's own code for it, a word; never pass its message, which may repeat a person's data.
+ */
+export function statusError(
+  platform: string,
+  response: HttpResponse,
+  options: { readonly now: number; readonly code?: string; readonly wayOut?: string },
+): TryAgain | RowsRefused | DestinationBroken {
+  const { status } = response;
+  const code = options.code === undefined ? '' : `, ${reasonCode(options.code)}`;
+  if (status === 408 || status === 425 || status === 429 || status >= 500) {
+    const afterMs = retryAfter(response.headers, options.now);
+    return new TryAgain(`${platform} answered HTTP ${status}${code}.`, { afterMs, throttled: status === 429 });
+  }
+  const wayOut = options.wayOut ?? WAYS_OUT[status];
+  if (wayOut !== undefined && WAYS_OUT[status] !== undefined) {
+    return new DestinationBroken(`${platform} answered HTTP ${status}${code}.`, wayOut);
+  }
+  return new RowsRefused(options.code === undefined ? `http-${status}` : reasonCode(options.code));
+}
+
+const WAYS_OUT: Readonly<Record<number, string>> = {
+  401: 'The credentials were refused or have expired: renew them and put them into the secret of the destination.',
+  403: 'The credentials lack a permission: give them the scopes named on the connector page of the docs.',
+  404: 'The account or list is not there: compare the settings of the destination with the platform.',
+  410: 'The address is gone for good: correct the destination file, or remove its syncs.',
+};
+
+/** A platform's error code fit for outcomes and logs: letters, digits and `._:-`, at most 64. Anything else, which could be a person's data, is `refused`. */
+export const reasonCode = (code: unknown): string => {
+  const text = typeof code === 'number' ? String(code) : typeof code === 'string' ? code.trim() : '';
+  return /^[A-Za-z][\w.:-]{0,63}$|^\d{1,9}$/.test(text) ? text : 'refused';
+};

@@ -1,0 +1,10 @@
+import type { Connector } from '../core/connector.ts';
+import { webhook } from './webhook.ts';
+
+/** The registry knows no platform's settings: each connector's own schema has checked them before they come back to it. */
+const entry = <Settings, Secret>(connector: Connector<Settings, Secret>): Connector => connector as unknown as Connector;
+
+/** Every platform Sluice speaks to, by the name that `connector:` in a destination file has. A line each; a test holds the folder to it. */
+export const connectors: Readonly<Record<string, Connector>> = {
+  webhook: entry(webhook),
+};

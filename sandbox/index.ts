@@ -1,0 +1,9 @@
+import type { StandIn } from './stand-in.ts';
+import { webhook } from './webhook.ts';
+
+/** Every platform that has a stand-in, by the name of its connector. A line a platform; a test holds the folder to it. */
+export const standIns: Readonly<Record<string, StandIn>> = {
+  webhook,
+};
+
+export { startSandbox } from './server.ts';
