@@ -2,7 +2,7 @@ import type { FileSet, Pointer } from '../ports.ts';
 import { PARK_AFTER } from '../sql/delta.ts';
 import { parkedQuery } from '../sql/ledger.ts';
 import { snapshotQuery } from '../sql/snapshot.ts';
-import { ulid } from '../ulid.ts';
+import { ulid, ulidTime } from '../ulid.ts';
 import { commitTask, ledgerCounts, sealed } from './commit.ts';
 import { StalePlan } from './deliver.ts';
 import { attemptOf } from './diff.ts';
@@ -122,7 +122,7 @@ async function sendPlan(ops: Operations, id: string, approved: boolean): Promise
   if (document.state === 'held' && !approved) throw new PlanRefused(`Plan ${id} is held: ${document.held ?? ''}`);
   if (!['planned', 'held', 'delivering'].includes(document.state)) throw new PlanRefused(`Plan ${id} is ${document.state}. ${again}`);
   if (document.digest !== ports.digest) throw new PlanRefused(`The files have changed since plan ${id} was made. ${again}`);
-  if (ports.clock.now() - plannedAt(id) > PLAN_MAX_AGE) throw new PlanRefused(`Plan ${id} is more than 24 hours old. ${again}`);
+  if (ports.clock.now() - ulidTime(id) > PLAN_MAX_AGE) throw new PlanRefused(`Plan ${id} is more than 24 hours old. ${again}`);
   for (const one of document.plans) {
     const pointer = await ports.store.pointers.get(syncKey(audience, one.destination));
     if ((pointer?.version ?? 0) !== one.version && pointer?.generation !== id) throw new StalePlan(audience, one.destination, id);
@@ -133,11 +133,6 @@ async function sendPlan(ops: Operations, id: string, approved: boolean): Promise
     if (document.state !== 'delivering') await refuseWithdrawn(ops, document, Math.max(tick, ports.clock.now()));
     return runAudience(ops.journal(id, createTasks(ports)), input, destinations);
   });
-}
-
-/** The first 48 bits of a ULID are its time. */
-function plannedAt(id: string): number {
-  return [...id.slice(0, 10)].reduce((time, character) => time * 32 + '0123456789ABCDEFGHJKMNPQRSTVWXYZ'.indexOf(character), 0);
 }
 
 /** Between a plan and its sending people withdraw. A plan with one of them in it is not sent. */
@@ -173,7 +168,7 @@ async function carryOn(ops: Operations, audience: string): Promise<RunReport | u
   if (interrupted === undefined) return undefined;
   const { id, document } = interrupted;
   const destinations = document.plans.map((one) => one.destination);
-  const young = ports.clock.now() - plannedAt(id) <= RESUME_MAX_AGE && document.digest === ports.digest;
+  const young = ports.clock.now() - ulidTime(id) <= RESUME_MAX_AGE && document.digest === ports.digest;
   return withLeases(ops, document.of, destinations, async () => {
     if (young) return runAudience(ops.journal(id, createTasks(ports)), { ...document.of, until: 'record', approved: true }, destinations);
     await close(ops, document);
