@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import { sep } from 'node:path';
+import { LedgerDamaged } from '../core/run/ledger-check.ts';
+import { type Pointer, PointerConflict, type Pointers } from '../core/ports.ts';
+import type { Database } from './sqlite.ts';
+
+/** `current` says which row of `pointers` holds; both carry the checksum, so that neither can be altered alone. */
+export const POINTER_TABLES = `
+  CREATE TABLE IF NOT EXISTS pointers (sync TEXT, version INTEGER, body TEXT NOT NULL, checksum TEXT NOT NULL, PRIMARY KEY (sync, version)) STRICT;
+  CREATE TABLE IF NOT EXISTS current (sync TEXT PRIMARY KEY, version INTEGER NOT NULL, checksum TEXT NOT NULL) STRICT;
+`;
+
+type Stored = { readonly version: number; readonly body: string; readonly checksum: string };
+
+/** Stands for the store's folder in stored addresses, so that a project can be moved with its `.sluice`. */
+const HERE = '{store}';
+
+/**
+ * Pointers in SQLite. `get` throws `LedgerDamaged` when the row is not as it was written; `history` leaves such rows out, because it is
+ * what a person looks at to find a generation to go back to.
+ */
+export function localPointers(db: Database, root: string): Pointers {
+  const decode = (body: string): Pointer =>
+    mapLocations(JSON.parse(body) as Pointer, (at) => (at.startsWith(HERE) ? root + at.slice(HERE.length) : at));
+  const encode = (pointer: Pointer): string =>
+    JSON.stringify(mapLocations(pointer, (at) => (at.startsWith(root + sep) ? HERE + at.slice(root.length) : at)));
+
+  return {
+    async get(sync) {
+      return db.read((sql) => {
+        const current = sql.prepare('SELECT version, checksum FROM current WHERE sync = ?').get(sync) as
+          | Omit<Stored, 'body'>
+          | undefined;
+        const row = sql
+          .prepare(
+            'SELECT version, body, checksum FROM pointers WHERE sync = ? AND version = ifnull(?, version) ORDER BY version DESC LIMIT 1',
+          )
+          .get(sync, current?.version ?? null) as Stored | undefined;
+        if (current === undefined && row === undefined) return null;
+        if (current === undefined || row === undefined || row.checksum !== current.checksum || !isWhole(sync, row)) {
+          throw new LedgerDamaged(sync, generationOf(row), 'the pointer to it in store.db is not as it was written');
+        }
+        return decode(row.body);
+      });
+    },
+    async move(sync, expected, next) {
+      if (next.version !== expected + 1)
+        throw new RangeError(`A pointer moves from version ${expected} to ${expected + 1}, not to ${next.version}.`);
+      db.transaction((sql) => {
+        const current = sql
+          .prepare(
+            'SELECT version, (SELECT body FROM pointers p WHERE p.sync = c.sync AND p.version = c.version) AS body FROM current c WHERE sync = ?',
+          )
+          .get(sync) as { version: number; body: string | null } | undefined;
+        const version = current?.version ?? 0;
+        if (version !== expected) {
+          throw new PointerConflict(
+            `The ledger of ${sync} is at version ${version}, not ${expected}: another run has committed. Nothing was written.`,
+          );
+        }
+        const leased =
+          (sql.prepare('SELECT fence FROM leases WHERE sync = ?').get(sync) as { fence: number } | undefined)?.fence ?? 0;
+        const fence = Math.max(leased, fenceOf(current?.body ?? null));
+        if (fence > next.fence) {
+          throw new PointerConflict(
+            `Somebody holds the lease of ${sync} under fence ${fence}; this run had ${next.fence} and comes too late. Nothing was written.`,
+          );
+        }
+        const body = encode(next);
+        const checksum = checksumOf(sync, next.version, body);
+        sql.prepare('INSERT INTO pointers VALUES (?, ?, ?, ?)').run(sync, next.version, body, checksum);
+        sql
+          .prepare(
+            'INSERT INTO current VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, checksum = excluded.checksum',
+          )
+          .run(sync, next.version, checksum);
+      });
+    },
+    async history(sync) {
+      const rows = db.read((sql) =>
+        sql.prepare('SELECT version, body, checksum FROM pointers WHERE sync = ? ORDER BY version DESC').all(sync),
+      ) as Stored[];
+      return rows.filter((row) => isWhole(sync, row)).map((row) => decode(row.body));
+    },
+  };
+}
+
+function mapLocations(pointer: Pointer, change: (location: string) => string): Pointer {
+  const changed = (file: Pointer['members']): Pointer['members'] => ({
+    ...file,
+    files: { ...file.files, locations: file.files.locations.map(change) },
+  });
+  return { ...pointer, members: changed(pointer.members), rejections: changed(pointer.rejections) };
+}
+
+const checksumOf = (sync: string, version: number, body: string): string =>
+  createHash('sha256')
+    .update(JSON.stringify([sync, version, body]))
+    .digest('hex');
+
+const isWhole = (sync: string, row: Stored): boolean => checksumOf(sync, row.version, row.body) === row.checksum;
+
+/** What can still be read of a row that may be damaged, for the message about it. */
+function generationOf(row: Stored | undefined): string {
+  return /"generation":"([0-9A-Z]{26})"/.exec(row?.body ?? '')?.[1] ?? 'unknown';
+}
+
+function fenceOf(body: string | null): number {
+  return Number(/"fence":(\d+)/.exec(body ?? '')?.[1] ?? 0);
+}
