@@ -43,7 +43,7 @@ owner: crm@example.com
 ${rule}
 exclude: [wholesale]
 schedule: every monday at 00:00 UTC
-guardrails: { max_added: { percent: 100, floor: 100000 }, max_removed: { percent: 100, floor: 100000 } }
+guardrails: { min_size: 0, max_added: { percent: 100, floor: 100000 }, max_removed: { percent: 100, floor: 100000 } }
 syncs:
   - to: meta
     mode: mirror
