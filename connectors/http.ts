@@ -60,7 +60,8 @@ export function createHttp(options: HttpOptions = {}): ClosableHttp {
     } catch (error) {
       if (error instanceof TryAgain || error instanceof DestinationBroken) throw error;
       // Never as `cause`: undici's parser errors carry bytes of the answer, which may hold people's data.
-      throw new TryAgain(`${target.host}: ${failureKind(error)}.`);
+      const { kind, ambiguous } = failureOf(error);
+      throw new TryAgain(`${target.host}: ${kind}.`, { ambiguous });
     }
   };
   return Object.assign(send, { close: () => agent.close() });
@@ -79,18 +80,15 @@ async function readText(body: Dispatcher.ResponseData['body'], max: number, host
   let bytes = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    if (bytes > max) throw new TryAgain(`${host}: the answer is larger than ${max} bytes and was cut off.`);
+    if (bytes > max) throw new TryAgain(`${host}: the answer is larger than ${max} bytes and was cut off.`, { ambiguous: true });
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
 }
 
-const FAILURES: Readonly<Record<string, string>> = {
+/** Kinds of failure before a byte of the request left: the platform took nothing. */
+const BEFORE: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
-  ECONNRESET: 'connection reset',
-  EPIPE: 'connection reset',
-  UND_ERR_SOCKET: 'connection closed before the answer was complete',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'connection closed before the answer was complete',
   UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
   ETIMEDOUT: 'no connection in time',
   EHOSTUNREACH: 'host unreachable',
@@ -99,15 +97,26 @@ const FAILURES: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'host name could not be looked up',
 };
 
-function failureKind(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown failure';
-  if (error.name === 'TimeoutError') return 'no complete answer in time';
-  const inner = error instanceof AggregateError ? (error.errors[0] as NodeJS.ErrnoException) : (error as NodeJS.ErrnoException);
+/** Kinds of failure after it may have left: the platform may have taken everything. */
+const AFTER: Readonly<Record<string, string>> = {
+  ECONNRESET: 'connection reset',
+  EPIPE: 'connection reset',
+  UND_ERR_SOCKET: 'connection closed before the answer was complete',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'connection closed before the answer was complete',
+};
+
+function failureOf(error: unknown): { readonly kind: string; readonly ambiguous: boolean } {
+  if (!(error instanceof Error)) return { kind: 'unknown failure', ambiguous: true };
+  if (error.name === 'TimeoutError') return { kind: 'no complete answer in time', ambiguous: true };
+  const inner: NodeJS.ErrnoException = error instanceof AggregateError ? (error.errors[0] as Error) : error;
   const code = inner.code ?? '';
-  if (FAILURES[code] !== undefined) return FAILURES[code];
-  if (/^(?:ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/.test(code)) return `TLS failed (${code})`;
-  return code.startsWith('HPE_') ? 'the answer is not HTTP' : `transport failed${/^\w+$/.test(code) ? ` (${code})` : ''}`;
+  const before = BEFORE[code] ?? (TLS.test(code) ? `TLS failed (${code})` : undefined);
+  if (before !== undefined) return { kind: before, ambiguous: false };
+  const other = code.startsWith('HPE_') ? 'the answer is not HTTP' : `transport failed${/^\w+$/.test(code) ? ` (${code})` : ''}`;
+  return { kind: AFTER[code] ?? other, ambiguous: true };
 }
+
+const TLS = /^(?:ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/;
 
 function refused(host: string): DestinationBroken {
   return new DestinationBroken(
@@ -157,7 +166,9 @@ export function json(response: HttpResponse): unknown {
     return JSON.parse(response.text, keepDigits);
   } catch {
     const kind = /^\s*</.test(response.text) ? 'an HTML page' : 'no complete JSON';
-    throw new TryAgain(`The answer (HTTP ${response.status}, ${response.text.length} characters) is ${kind}.`);
+    throw new TryAgain(`The answer (HTTP ${response.status}, ${response.text.length} characters) is ${kind}.`, {
+      ambiguous: true,
+    });
   }
 }
 
@@ -181,7 +192,9 @@ export function statusError(
   const code = options.code === undefined ? '' : `, ${reasonCode(options.code)}`;
   if (status === 408 || status === 425 || status === 429 || status >= 500) {
     const afterMs = retryAfter(response.headers, options.now);
-    return new TryAgain(`${platform} answered HTTP ${status}${code}.`, { afterMs, throttled: status === 429 });
+    // A gateway's 5xx says nothing about whether the work behind it was done.
+    const ambiguous = status === 408 || status >= 500;
+    return new TryAgain(`${platform} answered HTTP ${status}${code}.`, { afterMs, throttled: status === 429, ambiguous });
   }
   const wayOut = options.wayOut ?? WAYS_OUT[status];
   if (wayOut !== undefined && WAYS_OUT[status] !== undefined) {

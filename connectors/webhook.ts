@@ -148,7 +148,7 @@ function outcomes(response: HttpResponse, rows: number, context: Context<Setting
   const result = Array.from({ length: rows }, (): Outcome => ({ kind: 'delivered' }));
   const type = response.headers['content-type'] ?? '';
   // A receiver may answer `ok`, or nothing. A page for browsers is from something in front of it, which took nothing.
-  if (type.includes('text/html')) throw new TryAgain('The webhook receiver answered with an HTML page.');
+  if (type.includes('text/html')) throw new TryAgain('The webhook receiver answered with an HTML page.', { ambiguous: true });
   if (!type.includes('json') || response.text === '') return result;
   const parsed = answer.safeParse(json(response));
   for (const { index, status, error, retryable } of parsed.success ? parsed.data.results : []) {
