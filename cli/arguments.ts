@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { nearest } from '../core/problems.ts';
 import { type Command, type Option, UsageError } from './command.ts';
 
 /** Options that every command has. */
@@ -18,7 +19,7 @@ export interface Parsed {
  * The command line after the command's name. Refuses (`UsageError`) an option the command does not have, with the nearest one,
  * an option without its value, a switch with one, an option given twice, and too few or too many arguments.
  */
-export function parseCommandLine(command: Command, args: readonly string[], nearest: Nearest): Parsed {
+export function parseCommandLine(command: Command, args: readonly string[]): Parsed {
   const options = { ...command.options, ...COMMON };
   const config = Object.fromEntries(
     Object.entries(options).map(([name, option]) => [name, { type: option.value === undefined ? 'boolean' : 'string' } as const]),
@@ -40,7 +41,7 @@ export function parseCommandLine(command: Command, args: readonly string[], near
     const option = Object.hasOwn(options, token.name) ? options[token.name] : undefined;
     if (option === undefined) {
       throw new UsageError(
-        `"sluice ${command.name}" has no option "${token.rawName}".${didYouMean(nearest(token.name, Object.keys(options)), '--')}`,
+        `"sluice ${command.name}" has no option "${token.rawName}".${didYouMean(token.name, Object.keys(options), '--')}`,
       );
     }
     if (option.value === undefined) {
@@ -62,8 +63,8 @@ export function parseCommandLine(command: Command, args: readonly string[], near
   return { arguments: rest, values, switches };
 }
 
-export type Nearest = (word: string, words: readonly string[]) => string | undefined;
-
-/** ` Did you mean "--tick"?`, or nothing. */
-export const didYouMean = (word: string | undefined, prefix = ''): string =>
-  word === undefined ? '' : ` Did you mean "${prefix}${word}"?`;
+/** ` Did you mean "--tick"?` with the nearest of the names, or nothing. */
+export function didYouMean(name: string, names: readonly string[], prefix = ''): string {
+  const near = nearest(name, names);
+  return near === undefined ? '' : ` Did you mean "${prefix}${near}"?`;
+}

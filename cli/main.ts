@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
-import { type Nearest, didYouMean, parseCommandLine } from './arguments.ts';
-import { type Command, CommandFailed, EXIT, type Exit, UsageError } from './command.ts';
+import { didYouMean, parseCommandLine } from './arguments.ts';
+import { type Command, EXIT, type Exit, UsageError } from './command.ts';
 import { COMMANDS } from './commands/index.ts';
 import { overview, usage } from './help.ts';
+import { failureOf } from './session.ts';
 import { type Terminal, processTerminal } from './terminal.ts';
 import { version } from './version.ts';
 
@@ -15,10 +16,9 @@ export async function main(args: readonly string[], terminal: Terminal = process
     return await dispatch(args, terminal);
   } catch (error) {
     terminal.live.done();
-    if (error instanceof UsageError) terminal.say(error.message);
-    else if (error instanceof CommandFailed) terminal.say(error.message);
-    else terminal.say(unexpected(error));
-    return error instanceof CommandFailed ? error.exit : EXIT.failed;
+    const failure = failureOf(error);
+    terminal.say(failure?.message ?? unexpected(error));
+    return failure?.exit ?? EXIT.failed;
   }
 }
 
@@ -34,7 +34,7 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<Ex
   }
   if (name === 'help') return dispatch([rest[0]!, '--help'], terminal);
   const command = commandOf(name);
-  const parsed = parseCommandLine(command, rest, nearest);
+  const parsed = parseCommandLine(command, rest);
   if (parsed.switches.has('help')) {
     terminal.print(usage(command));
     return EXIT.done;
@@ -54,10 +54,14 @@ function commandOf(name: string): Command {
     ? `Sluice has no option "${name}"; a command comes first.`
     : `Sluice has no command "${name}".`;
   const meant = didYouMean(
-    nearest(
-      name.replace(/^-+/, ''),
-      COMMANDS.map((candidate) => candidate.name),
-    ),
+    name.replace(/^-+/, ''),
+    COMMANDS.map((candidate) => candidate.name),
   );
   throw new UsageError(`${what}${meant} "sluice --help" lists them.`);
+}
+
+/** A defect of ours: the stack helps whoever mends it, and holds no data. */
+function unexpected(error: unknown): string {
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `Sluice failed in a way nobody foresaw. What was acknowledged is safe. Please report this:\n${what}`;
 }

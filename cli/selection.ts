@@ -1,17 +1,17 @@
 import type { Audience, Rule, Workspace } from '../core/model.ts';
-import { didYouMean, type Nearest } from './arguments.ts';
+import { didYouMean } from './arguments.ts';
 import { UsageError } from './command.ts';
 
 /**
  * The audiences a command is about: those named, or all that are sent somewhere; an audience comes after those it refers to.
  * Refuses (`UsageError`) a name that is no audience, and one that is sent nowhere.
  */
-export function selectAudiences(workspace: Workspace, names: readonly string[], nearest: Nearest): readonly Audience[] {
+export function selectAudiences(workspace: Workspace, names: readonly string[]): readonly Audience[] {
   const all = Object.keys(workspace.audiences);
   const chosen = new Set<string>();
   for (const name of names) {
     const audience = Object.hasOwn(workspace.audiences, name) ? workspace.audiences[name] : undefined;
-    if (audience === undefined) throw new UsageError(`There is no audience "${name}".${didYouMean(nearest(name, all))}`);
+    if (audience === undefined) throw new UsageError(`There is no audience "${name}".${didYouMean(name, all)}`);
     if (audience.syncs.length === 0) throw new UsageError(`"${name}" is sent nowhere: ${audience.file} has no syncs.`);
     chosen.add(name);
   }
@@ -19,16 +19,12 @@ export function selectAudiences(workspace: Workspace, names: readonly string[], 
 }
 
 /** Refuses (`UsageError`) a destination that none of the audiences is sent to. */
-export function selectDestination(
-  audiences: readonly Audience[],
-  name: string | undefined,
-  nearest: Nearest,
-): string | undefined {
+export function selectDestination(audiences: readonly Audience[], name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
   const known = [...new Set(audiences.flatMap((audience) => audience.syncs.map((sync) => sync.to)))];
   if (known.includes(name)) return name;
   const whose = audiences.length === 1 ? `"${audiences[0]?.name}" is` : 'These audiences are';
-  throw new UsageError(`${whose} not sent to "${name}".${didYouMean(nearest(name, known))}`);
+  throw new UsageError(`${whose} not sent to "${name}".${didYouMean(name, known)}`);
 }
 
 /** All audiences, each after those it refers to, otherwise by name. References have no cycles: `loadWorkspace` refuses them. */

@@ -11,8 +11,7 @@ const command: Command = {
   details: '',
   run: async () => EXIT.done,
 };
-const nearest = (_word: string, words: readonly string[]) => words[0];
-const parse = (...args: string[]) => parseCommandLine(command, args, nearest);
+const parse = (...args: string[]) => parseCommandLine(command, args);
 
 describe('a command line', () => {
   it('is names, values and switches in any order', () => {
@@ -46,7 +45,7 @@ describe('a command line', () => {
 
   it('may ask for help without the arguments that are needed', () => {
     const needy = { ...command, takes: [1, 1] as const };
-    expect(parseCommandLine(needy, ['-h'], nearest).switches).toEqual(new Set(['help']));
-    expect(() => parseCommandLine(needy, [], nearest)).toThrow('takes [audience...]; got none.');
+    expect(parseCommandLine(needy, ['-h']).switches).toEqual(new Set(['help']));
+    expect(() => parseCommandLine(needy, [])).toThrow('takes [audience...]; got none.');
   });
 });

@@ -1,0 +1,61 @@
+import { history, status as statusOf } from '../../core/run/operations.ts';
+import { type Command, EXIT } from '../command.ts';
+import { count, table } from '../render/table.ts';
+import { instant } from '../render/time.ts';
+import { selectAudiences } from '../selection.ts';
+import { inWorkspace } from '../session.ts';
+
+export const status: Command = {
+  name: 'status',
+  summary: 'where every sync stands: members, last run, what waits for a person',
+  arguments: '[audience...]',
+  takes: [0, Number.POSITIVE_INFINITY],
+  options: {},
+  details: `Exit code 3 when a plan is held, 1 when a ledger is damaged.
+
+  sluice status --json | jq '.syncs[] | {audience, destination, members}'`,
+  run: (call) =>
+    inWorkspace(call, 'sluice status', async ({ workspace, operations }) => {
+      const names = selectAudiences(workspace, call.arguments).map(({ name }) => name);
+      const syncs = await statusOf(operations, names);
+      // Only the newest run of an audience can wait for anybody: a newer one has decided anew.
+      const newest = new Map((await history(operations)).toReversed().map((run) => [run.audience, run]));
+      const held = [...newest.values()].filter((run) => run.state === 'held' && names.includes(run.audience));
+      const exit = syncs.some((sync) => sync.damaged !== undefined) ? EXIT.failed : held.length > 0 ? EXIT.held : EXIT.done;
+      if (call.json) {
+        call.terminal.print(
+          JSON.stringify(
+            { syncs, held: held.map(({ run, audience, held: why }) => ({ plan: run, audience, held: why })) },
+            null,
+            2,
+          ),
+        );
+        return exit;
+      }
+      const { print, style } = call.terminal;
+      const [header = '', ...rows] = table(
+        ['audience', 'destination', 'mode', 'members', 'as of', 'last run'].map((title) => ({
+          title,
+          ...(title === 'members' && { align: 'right' as const }),
+        })),
+        syncs.map((sync) => [
+          sync.audience,
+          sync.destination,
+          sync.mode,
+          sync.members,
+          sync.at === null ? 'never' : instant(sync.at),
+          sync.lastRun === null ? '' : `${sync.lastRun.state} ${sync.lastRun.id}`,
+        ]),
+      );
+      print(style('dim', header));
+      for (const [index, sync] of syncs.entries()) {
+        print(rows[index] ?? '');
+        if (sync.uncertain > 0)
+          print(style('yellow', `  ${count(sync.uncertain)} more were sent without an answer; the next run settles them`));
+        for (const { reason, count: people } of sync.parked) print(style('yellow', `  ${count(people)} parked: ${reason}`));
+        if (sync.damaged !== undefined) print(style('red', sync.damaged.replaceAll(/^/gm, '  ')));
+      }
+      for (const run of held) print(style('yellow', `\nHeld: ${run.held ?? run.run}`));
+      return exit;
+    }),
+};

@@ -1,0 +1,97 @@
+import type { ClosableHttp, HttpOptions } from '../connectors/http.ts';
+import { type Connector, type Context, DestinationBroken } from '../core/connector.ts';
+import type { Destination } from '../core/model.ts';
+import type { Secrets } from '../core/ports.ts';
+import type { RunPorts } from '../core/run/ports.ts';
+import { SecretUnusable } from '../stores/secrets-local.ts';
+
+/** A stand-in for one destination. */
+export interface Override {
+  readonly endpoint?: string;
+  readonly secret?: Readonly<Record<string, string>>;
+}
+
+export interface DestinationsInput {
+  readonly connectors: Readonly<Record<string, Connector>>;
+  readonly secrets: Secrets;
+  readonly createHttp: (options: HttpOptions) => ClosableHttp;
+  readonly overrideFor: (destination: Destination) => Override | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly now: () => number;
+}
+
+export interface Destinations {
+  readonly contextFor: RunPorts['contextFor'];
+  close(): Promise<void>;
+}
+
+/**
+ * What connectors are called with: settings, secret, endpoint, and HTTP that keeps its connections, one of each a destination.
+ * A secret that is missing, or lacks a key, is `DestinationBroken`; its values are never part of a message.
+ */
+export function openDestinations(input: DestinationsInput): Destinations {
+  const https = new Map<string, ClosableHttp>();
+  const httpFor = (destination: Destination, endpoint: string): ClosableHttp => {
+    const open = https.get(destination.name);
+    if (open !== undefined) return open;
+    const http = input.createHttp({
+      ...(endpoint !== '' && { endpoint }),
+      ...(input.timeoutMs !== undefined && { timeoutMs: input.timeoutMs }),
+      connections: destination.budget.concurrency,
+    });
+    https.set(destination.name, http);
+    return http;
+  };
+  return {
+    async contextFor(destination): Promise<Context<Record<string, unknown>, Record<string, string>>> {
+      const connector = input.connectors[destination.connector];
+      if (connector === undefined) throw new Error(`no connector "${destination.connector}": the workspace was not checked`);
+      const override = input.overrideFor(destination);
+      const endpoint = (override?.endpoint ?? destination.endpoint ?? connector.endpoint({ ...destination.settings })).replace(
+        /\/+$/,
+        '',
+      );
+      return {
+        settings: { ...destination.settings },
+        secret: override?.secret ?? (await secretFor(connector, destination, input.secrets)),
+        endpoint,
+        http: httpFor(destination, endpoint),
+        now: input.now,
+      };
+    },
+    async close() {
+      await Promise.all([...https.values()].map((http) => http.close()));
+    },
+  };
+}
+
+async function secretFor(connector: Connector, destination: Destination, secrets: Secrets): Promise<Record<string, string>> {
+  if (connector.secret === null) return {};
+  const { name, file, secret } = destination;
+  if (secret === undefined) {
+    throw new DestinationBroken(
+      `${name} names no secret, and ${connector.title} needs one.`,
+      `Add "secret: sluice/${name}" to ${file}, then ${lowerFirst(secrets.wayToSet(`sluice/${name}`))}`,
+    );
+  }
+  const value = await secrets.get(secret).catch((error: unknown) => {
+    if (!(error instanceof SecretUnusable)) throw error;
+    throw new DestinationBroken(`The secret of ${name} cannot be used.`, error.message);
+  });
+  if (value === null)
+    throw new DestinationBroken(`The secret "${secret}" of ${name} is missing.`, sentence(secrets.wayToSet(secret)));
+  const parsed = connector.secret.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const keys = [
+    ...new Set(
+      parsed.error.issues.flatMap((issue) => (issue.code === 'unrecognized_keys' ? issue.keys : [issue.path.join('.')])),
+    ),
+  ];
+  throw new DestinationBroken(
+    `The secret "${secret}" of ${name} is not what ${connector.title} needs: look at ${keys.filter(Boolean).join(', ') || 'its keys'}.`,
+    sentence(secrets.wayToSet(secret)),
+  );
+}
+
+const lowerFirst = (text: string) => `${text.charAt(0).toLowerCase()}${text.slice(1)}`;
+const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;

@@ -1,0 +1,112 @@
+import { join } from 'node:path';
+import { createHttp } from '../connectors/http.ts';
+import { connectors } from '../connectors/index.ts';
+import { sqlProblems } from '../core/files/sql-problems.ts';
+import { loadWorkspace } from '../core/files/workspace.ts';
+import type { Destination, Workspace } from '../core/model.ts';
+import { inOrder } from '../core/problems.ts';
+import type { Clock } from '../core/ports.ts';
+import type { Operations } from '../core/run/operations.ts';
+import type { Progress, RunPorts } from '../core/run/ports.ts';
+import { thisProcess } from '../stores/holder.ts';
+import { openJournal } from '../stores/journal.ts';
+import { openLocalStore } from '../stores/local.ts';
+import { localSecrets } from '../stores/secrets-local.ts';
+import { systemClock } from '../stores/system-clock.ts';
+import { openDuckDb } from '../warehouses/duckdb.ts';
+import { openDestinations, type Override } from './destinations.ts';
+import { memberKey } from './member-key.ts';
+import type { Found } from './render/problems.ts';
+import { digestOf, readWorkspaceFiles } from './workspace-files.ts';
+
+export interface OpenOptions {
+  /** Which of the contracts' servers is read. Default: the variable SLUICE_ENVIRONMENT, else `local`. */
+  readonly environment?: string;
+  /** Another endpoint and secret for a destination: a stand-in, without a change to its file. Undefined: as the file says. */
+  readonly overrideFor?: (destination: Destination) => Override | undefined;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
+  /** For one HTTP exchange, milliseconds. Default: the variable SLUICE_HTTP_TIMEOUT_MS, else a minute. */
+  readonly timeoutMs?: number;
+  readonly onProgress?: (event: Progress) => void;
+  readonly stopped?: () => boolean;
+}
+
+export interface OpenWorkspace {
+  readonly workspace: Workspace;
+  readonly operations: Operations;
+  readonly ports: RunPorts;
+  close(): Promise<void>;
+}
+
+/** The folder of a workspace that is not part of its files: state, secrets, the member key. */
+export const STATE = '.sluice';
+
+/** The files of a workspace with everything that is wrong in them; no data is read and nothing is written. */
+export async function checkWorkspace(
+  dir: string,
+  environment = environmentOf(),
+): Promise<Found & { readonly workspace: Workspace | undefined }> {
+  const texts = await readWorkspaceFiles(dir);
+  const { workspace, problems } = loadWorkspace(texts, { connectors, environment });
+  if (workspace === undefined) return { texts, problems, workspace };
+  const warehouse = await openDuckDb({ dir });
+  try {
+    return { texts, problems: inOrder([...problems, ...(await sqlProblems(workspace, warehouse))]), workspace };
+  } finally {
+    await warehouse.close();
+  }
+}
+
+/**
+ * A workspace on this machine, ready to run: files read and checked, DuckDB, the local store under `.sluice`, secrets, HTTP.
+ * With an error in the files it answers with what was found instead. Close it when done.
+ */
+export async function openWorkspace(dir: string, options: OpenOptions = {}): Promise<OpenWorkspace | Found> {
+  const clock = options.clock ?? systemClock;
+  const { workspace, ...found } = await checkWorkspace(dir, options.environment);
+  if (workspace === undefined || found.problems.some(({ severity }) => severity === 'error')) return found;
+
+  const root = join(dir, STATE);
+  const key = await memberKey(root);
+  const store = await openLocalStore({ root, clock });
+  const warehouse = await openDuckDb({ dir, temporary: join(root, 'spill') });
+  const destinations = openDestinations({
+    connectors,
+    secrets: localSecrets(process.env, join(root, 'secrets.yaml')),
+    createHttp,
+    overrideFor: options.overrideFor ?? (() => undefined),
+    timeoutMs: options.timeoutMs ?? timeoutOf(process.env.SLUICE_HTTP_TIMEOUT_MS),
+    now: () => clock.now(),
+  });
+  const ports: RunPorts = {
+    workspace,
+    digest: digestOf(found.texts),
+    warehouse,
+    store,
+    connectors,
+    contextFor: destinations.contextFor,
+    clock,
+    memberKey: key,
+    holder: thisProcess(),
+    ...(options.onProgress && { onProgress: options.onProgress }),
+    ...(options.stopped && { stopped: options.stopped }),
+  };
+  return {
+    workspace,
+    ports,
+    operations: { ports, journal: (run, tasks) => openJournal(join(root, 'runs', run, 'journal.jsonl'), tasks, clock) },
+    async close() {
+      await destinations.close();
+      await warehouse.close();
+      await store.close();
+    },
+  };
+}
+
+const environmentOf = (): string => process.env.SLUICE_ENVIRONMENT ?? 'local';
+
+function timeoutOf(text: string | undefined): number | undefined {
+  const ms = Number(text);
+  return text !== undefined && ms > 0 ? ms : undefined;
+}

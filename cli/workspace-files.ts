@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto';
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** The folders that make a workspace, and where their files may lie: directly in them. */
+export const FOLDERS = ['audiences', 'contracts', 'destinations', 'policies'] as const;
+
+/** The files of a workspace: path relative to it, with `/` -> text; in the order of the paths. */
+export type WorkspaceFiles = ReadonlyMap<string, string>;
+
+/** Reads all YAML files of a workspace. A folder that is not there has none; other files in the folders are left alone. */
+export async function readWorkspaceFiles(dir: string): Promise<WorkspaceFiles> {
+  const files = new Map<string, string>();
+  for (const folder of FOLDERS) {
+    const entries = await readdir(join(dir, folder), { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
+      throw error;
+    });
+    const names = entries.filter((entry) => entry.isFile() && /^[^.].*\.ya?ml$/.test(entry.name)).map((entry) => entry.name);
+    for (const name of names.sort()) files.set(`${folder}/${name}`, await readFile(join(dir, folder, name), 'utf8'));
+  }
+  return files;
+}
+
+/** Hex SHA-256 over paths and texts: the same files, the same digest. */
+export function digestOf(files: WorkspaceFiles): string {
+  const hash = createHash('sha256');
+  for (const [path, text] of files) hash.update(`${path.length}:${path}${text.length}:${text}`);
+  return hash.digest('hex');
+}

@@ -1,0 +1,256 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Fault } from '../../sandbox/faults.ts';
+import { standIns } from '../../sandbox/index.ts';
+import { type Sandbox, startSandbox } from '../../sandbox/server.ts';
+import { openLocalStore } from '../../stores/local.ts';
+import { systemClock } from '../../stores/system-clock.ts';
+
+const BASE = fileURLToPath(new URL('workspace/', import.meta.url));
+const LAUNCHER = fileURLToPath(new URL('../../cli/sluice.js', import.meta.url));
+/** "Now" of every plan and sync that does not say its own. */
+const TICK = '2026-03-01T06:00:00Z';
+/** A destination that says nothing is given up after this long, milliseconds. */
+const HTTP_TIMEOUT = '1000';
+/** The only destination of the base workspace that speaks HTTP. */
+const DESTINATION = 'loyalty';
+const PLATFORM = 'webhook';
+
+/** What can happen to the world between two commands, as a scenario says it. */
+const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) => void | Promise<void>])[] = [
+  [/^the next day$/, (world) => world.overlay('next-day')],
+  [/^loyalty answers 401$/, (world) => world.fault({ kind: 'unauthorised' })],
+  [
+    /^loyalty answers 429 (\w+)$/,
+    (world, times) => world.fault({ kind: 'throttle', ms: 1000, ...(times === 'once' && { times: 1 }) }),
+  ],
+  [
+    /^loyalty answers 500 (\w+)$/,
+    (world, times) => world.fault({ kind: 'error', status: 500, ...(times === 'once' && { times: 1 }) }),
+  ],
+  [/^loyalty answers with an HTML page$/, (world) => world.fault({ kind: 'html' })],
+  [/^loyalty sends half of its answers$/, (world) => world.fault({ kind: 'cut' })],
+  [/^loyalty says nothing$/, (world) => world.fault({ kind: 'hang' })],
+  [/^loyalty refuses every second row$/, (world) => world.fault({ kind: 'refuse-rows', rows: 2 })],
+  [/^loyalty is well again$/, (world) => world.fault()],
+  [/^loyalty is down$/, (world) => world.stopSandbox()],
+  [/^loyalty is up again$/, (world) => world.startSandbox()],
+  [/^the secret of loyalty is not set$/, (world) => world.forgetSecret()],
+  [/^the secret of loyalty is (.+)$/, (world, text) => world.setSecret(text)],
+  [/^(\S+) is gone$/, (world, file) => rmSync(join(world.dir, file))],
+  [/^the ledger file is cut short$/, (world) => world.cutLedger()],
+  [/^one byte of the ledger file is altered$/, (world) => world.alterLedger()],
+  [/^another sync begins and waits for loyalty$/, (world) => world.beginSync()],
+  [/^it is killed$/, (world) => world.endSync('SIGKILL')],
+  [/^(\S+) says: (.*)$/, (world, file, text) => writeFileSync(join(world.dir, file), text.replaceAll('\\n', '\n'))],
+];
+
+/**
+ * A workspace of its own in a temporary folder, the stand-ins of the destinations, and the real command line against both.
+ * A scenario is a transcript: lines that begin with `$` are commands, with `>` changes of the world; the rest is what they gave.
+ */
+export class World implements AsyncDisposable {
+  readonly dir = mkdtempSync(join(tmpdir(), 'sluice-scenario-'));
+  readonly #scenario: string;
+  #sandbox: Sandbox | undefined;
+  #port = 0;
+  #secret: string | undefined = JSON.stringify(standIns[PLATFORM]?.secret);
+  /** Ids of runs in the order in which they were seen: `<run 1>` is the first. */
+  readonly #runs: string[] = [];
+  #background: ChildProcess | undefined;
+
+  constructor(scenario: string) {
+    this.#scenario = scenario;
+  }
+
+  /** Lays the base workspace out, the scenario's own files over it, and starts the stand-ins. */
+  async start(): Promise<void> {
+    await this.startSandbox();
+    this.#copy(BASE);
+    this.#copy(this.#scenario, ['expected.txt', 'next-day']);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#background?.exitCode === null) await this.endSync('SIGKILL');
+    await this.stopSandbox();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** Plays the lines that begin with `$` or `>` of a transcript and gives the transcript as it went. */
+  async play(transcript: string): Promise<string> {
+    const parts: string[] = [];
+    for (const line of transcript.split('\n')) {
+      if (line.startsWith('# ')) parts.push(line);
+      else if (line.startsWith('$ ')) parts.push(`${line}\n${await this.#command(line.slice(2))}`);
+      else if (line.startsWith('> ')) {
+        await this.#change(line.slice(2));
+        parts.push(`${line}\n`);
+      }
+    }
+    return `${parts.join('\n').trimEnd()}\n`;
+  }
+
+  async #change(sentence: string): Promise<void> {
+    for (const [pattern, change] of CHANGES) {
+      const found = pattern.exec(sentence);
+      if (found !== null) return change(this, ...found.slice(1));
+    }
+    throw new Error(`nothing in this world can "${sentence}"`);
+  }
+
+  async #command(line: string): Promise<string> {
+    const [name, ...args] = line.replace(/<run (\d+)>/g, (_all, n: string) => this.#runs[Number(n) - 1] ?? '').split(' ');
+    if (name !== 'sluice') throw new Error(`only sluice is run here, not ${name}`);
+    const child = this.#spawn(args);
+    const out: string[] = [];
+    const err: string[] = [];
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => out.push(text));
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => err.push(text));
+    const [code] = (await once(child, 'close')) as [number | null];
+    const said = err
+      .join('')
+      .split('\n')
+      .filter((text) => text !== '' && !PROGRESS.test(text));
+    const text = [out.join('').trimEnd(), ...said.map((one) => `! ${one}`)].filter((one) => one !== '').join('\n');
+    return `${this.#masked(text)}${text === '' ? '' : '\n'}= exit ${code}; ${await this.#held()}\n`;
+  }
+
+  /** What is acknowledged: generation and members of every ledger, and what the stand-in holds. */
+  async #held(): Promise<string> {
+    const holds = this.#sandbox === undefined ? 'out of reach' : `holds ${this.#holds()}`;
+    if (!existsSync(join(this.dir, '.sluice', 'store.db'))) return `${DESTINATION}: no ledger, ${holds}`;
+    const store = await openLocalStore({ root: join(this.dir, '.sluice'), clock: systemClock });
+    const history = await store.pointers.history(`big-spenders/${DESTINATION}`);
+    await store.close();
+    const [pointer] = history;
+    return `${DESTINATION}: ${pointer === undefined ? 'no ledger' : `ledger ${pointer.version} of ${pointer.members.files.rows}`}, ${holds}`;
+  }
+
+  #holds(): number {
+    return [...(this.#sandbox?.platform(PLATFORM).held().values() ?? [])].reduce((sum, list) => sum + list.size, 0);
+  }
+
+  #spawn(args: readonly string[]): ChildProcess {
+    const [command = ''] = args;
+    const timed =
+      ['plan', 'sync'].includes(command) && !args.includes('--plan') && !args.includes('--tick') && !args.includes('--help');
+    const env = {
+      PATH: process.env.PATH,
+      NO_COLOR: '1',
+      SLUICE_HTTP_TIMEOUT_MS: HTTP_TIMEOUT,
+      ...(this.#secret !== undefined && { SLUICE_SECRET_LOYALTY: this.#secret }),
+    };
+    return spawn(process.execPath, [LAUNCHER, ...args, ...(timed ? ['--tick', TICK] : [])], {
+      cwd: this.dir,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  }
+
+  #masked(text: string): string {
+    return text
+      .replaceAll(this.dir, '<workspace>')
+      .replace(/\b([0-9A-HJKMNP-TV-Z]{26})\b(?:@[\w:-]+)?/g, (_all, run: string) => this.#numbered(run))
+      .replace(/\d{4}-\d\d-\d\dT[\d:]+\.\d+Z/g, '<now>')
+      .replaceAll(`127.0.0.1:${this.#port}`, '127.0.0.1:<port>');
+  }
+
+  #numbered(run: string): string {
+    if (!this.#runs.includes(run)) this.#runs.push(run);
+    return `<run ${this.#runs.indexOf(run) + 1}>`;
+  }
+
+  #copy(folder: string, without: readonly string[] = []): void {
+    for (const name of readdirSync(folder)) {
+      if (!without.includes(name)) cpSync(join(folder, name), join(this.dir, name), { recursive: true });
+    }
+    const file = join(this.dir, 'destinations', `${DESTINATION}.yaml`);
+    if (existsSync(file))
+      writeFileSync(file, readFileSync(file, 'utf8').replaceAll('${sandbox}', `http://127.0.0.1:${this.#port}`));
+  }
+
+  overlay(name: string): void {
+    this.#copy(join(this.#scenario, name));
+  }
+
+  fault(...faults: readonly Fault[]): void {
+    this.#sandbox?.platform(PLATFORM).faults(...faults);
+  }
+
+  async startSandbox(): Promise<void> {
+    const file = join(this.dir, 'stand-ins');
+    this.#sandbox = await startSandbox(Object.values(standIns), { port: this.#port, file });
+    this.#port = Number(new URL(this.#sandbox.url).port);
+  }
+
+  async stopSandbox(): Promise<void> {
+    await this.#sandbox?.close();
+    this.#sandbox = undefined;
+  }
+
+  forgetSecret(): void {
+    this.#secret = undefined;
+  }
+
+  setSecret(text: string): void {
+    this.#secret = text;
+  }
+
+  cutLedger(): void {
+    const file = this.#ledgerFile();
+    truncateSync(file, Math.floor(statSync(file).size / 2));
+  }
+
+  alterLedger(): void {
+    const file = this.#ledgerFile();
+    const bytes = readFileSync(file);
+    const middle = Math.floor(bytes.length / 2);
+    bytes[middle] = (bytes[middle] ?? 0) ^ 0xff;
+    writeFileSync(file, bytes);
+  }
+
+  /** The newest file of members in the ledger. */
+  #ledgerFile(): string {
+    const root = join(this.dir, '.sluice', 'ledger');
+    const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
+      (name) => name.includes('members') && name.endsWith('.parquet'),
+    );
+    const [newest] = files.toSorted((a, b) => statSync(join(root, b)).mtimeMs - statSync(join(root, a)).mtimeMs);
+    if (newest === undefined) throw new Error('there is no ledger file');
+    return join(root, newest);
+  }
+
+  async beginSync(): Promise<void> {
+    this.fault({ kind: 'hang' });
+    const before = this.#sandbox?.platform(PLATFORM).requests().length ?? 0;
+    this.#background = this.#spawn(['sync']);
+    while ((this.#sandbox?.platform(PLATFORM).requests().length ?? 0) === before) await sleep(20);
+    this.fault();
+  }
+
+  async endSync(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#background;
+    if (child === undefined) throw new Error('no other sync was begun');
+    const closed = once(child, 'close');
+    child.kill(signal);
+    await closed;
+  }
+}
+
+/** Lines that say what a run is at; when they come depends on the machine. */
+const PROGRESS = /^[\w-]+: (?:gate|materialize|diff|guard|plan|begin|deliver|commit|record|[\w-]+ [\d,]+ of [\d,]+)/;
