@@ -1,5 +1,6 @@
 import type { Connector } from '../core/connector.ts';
 import { braze } from './braze.ts';
+import { meta } from './meta.ts';
 import { webhook } from './webhook.ts';
 
 /** The registry knows no platform's settings: each connector's own schema has checked them before they come back to it. */
@@ -8,5 +9,6 @@ const entry = <Settings, Secret>(connector: Connector<Settings, Secret>): Connec
 /** Every platform Sluice speaks to, by the name that `connector:` in a destination file has. A line each; a test holds the folder to it. */
 export const connectors: Readonly<Record<string, Connector>> = {
   braze: entry(braze),
+  meta: entry(meta),
   webhook: entry(webhook),
 };

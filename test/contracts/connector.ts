@@ -437,8 +437,9 @@ export function connectorContract(given: ConnectorCase): void {
     if (connector.size !== undefined) {
       promise('says how many the list holds', async () => {
         const list = await ensure();
-        await deliver(list, 'upsert', people(3));
-        expect(await connector.size?.(context(), list)).toBeTypeOf('number');
+        // Platforms do not speak of small lists.
+        await deliver(list, 'upsert', people(Math.min(1000, connector.limits.rows)));
+        expect(await connector.size?.(context(), list)).toBeGreaterThan(0);
       });
     }
     // The last one: it looks at everything thrown and answered above.
