@@ -23,7 +23,7 @@ export function usage(command: Command): string {
   );
   const width = Math.max(...options.map(([name]) => name.length));
   return [
-    `${command.summary[0]!.toUpperCase()}${command.summary.slice(1)}.`,
+    `${command.summary.charAt(0).toUpperCase()}${command.summary.slice(1)}.`,
     '',
     `Usage: sluice ${command.name}${command.arguments === '' ? '' : ` ${command.arguments}`} [options]`,
     '',

@@ -23,8 +23,9 @@ export async function main(args: readonly string[], terminal: Terminal = process
 }
 
 async function dispatch(args: readonly string[], terminal: Terminal): Promise<Exit> {
-  const [name, ...rest] = args;
-  if (name === undefined || name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) {
+  // `sluice help plan` is `sluice plan --help`.
+  const [name, ...rest] = args[0] === 'help' && args.length > 1 ? [...args.slice(1, 2), '--help'] : args;
+  if (name === undefined || ['help', '--help', '-h'].includes(name)) {
     terminal.print(overview(COMMANDS));
     return EXIT.done;
   }
@@ -32,7 +33,6 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<Ex
     terminal.print(version());
     return EXIT.done;
   }
-  if (name === 'help') return dispatch([rest[0]!, '--help'], terminal);
   const command = commandOf(name);
   const parsed = parseCommandLine(command, rest);
   if (parsed.switches.has('help')) {

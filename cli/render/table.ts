@@ -25,15 +25,19 @@ export const plural = (value: number, one: string, many = `${one}s`): string => 
  * a cell that is undefined stays blank. `width` is of text without escapes.
  */
 export function table(columns: readonly TableColumn[], rows: readonly (readonly Cell[])[]): readonly string[] {
-  const text = rows.map((row) => columns.map((_, index) => cellText(row[index])));
-  const widths = columns.map((column, index) => Math.max(column.title.length, ...text.map((row) => row[index]!.length)));
-  const right = columns.map((column, index) => column.align === 'right' || rows.some((row) => typeof row[index] === 'number'));
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, index) => (right[index] ? cell.padStart(widths[index]!) : cell.padEnd(widths[index]!)))
+  const set = columns.map(({ title, align }, index) => {
+    const cells = rows.map((row) => row[index]);
+    const texts = [title, ...cells.map(cellText)];
+    const width = Math.max(...texts.map((text) => text.length));
+    const right = align === 'right' || cells.some((cell) => typeof cell === 'number');
+    return texts.map((text) => (right ? text.padStart(width) : text.padEnd(width)));
+  });
+  return ['', ...rows].map((_, line) =>
+    set
+      .map((texts) => texts[line] ?? '')
       .join('  ')
-      .trimEnd();
-  return [line(columns.map((column) => column.title)), ...text.map(line)];
+      .trimEnd(),
+  );
 }
 
 const cellText = (cell: Cell): string => (cell === undefined ? '' : typeof cell === 'number' ? count(cell) : cell);
