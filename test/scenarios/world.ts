@@ -32,7 +32,7 @@ const DESTINATION = 'loyalty';
 const PLATFORM = 'webhook';
 
 /** What can happen to the world between two commands, as a scenario says it. */
-const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) => void | Promise<void>])[] = [
+const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) => void | Promise<unknown>])[] = [
   [/^the next day$/, (world) => world.overlay('next-day')],
   [/^loyalty answers 401$/, (world) => world.fault({ kind: 'unauthorised' })],
   [
@@ -53,10 +53,14 @@ const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) =>
   [/^the secret of loyalty is not set$/, (world) => world.forgetSecret()],
   [/^the secret of loyalty is (.+)$/, (world, text) => world.setSecret(text)],
   [/^(\S+) is gone$/, (world, file) => rmSync(join(world.dir, file))],
+  [/^the disk is full$/, (world) => world.allowNoGrowth(true)],
+  [/^there is room again$/, (world) => world.allowNoGrowth(false)],
   [/^the ledger file is cut short$/, (world) => world.cutLedger()],
   [/^one byte of the ledger file is altered$/, (world) => world.alterLedger()],
   [/^another sync begins and waits for loyalty$/, (world) => world.beginSync()],
   [/^it is killed$/, (world) => world.endSync('SIGKILL')],
+  [/^it gets Ctrl-C$/, (world) => world.endSync('SIGINT')],
+  [/^it gets Ctrl-C twice$/, (world) => world.endSync('SIGINT', 'SIGINT')],
   [/^(\S+) says: (.*)$/, (world, file, text) => writeFileSync(join(world.dir, file), text.replaceAll('\\n', '\n'))],
 ];
 
@@ -72,6 +76,7 @@ export class World implements AsyncDisposable {
   #secret: string | undefined = JSON.stringify(standIns[PLATFORM]?.secret);
   /** Ids of runs in the order in which they were seen: `<run 1>` is the first. */
   readonly #runs: string[] = [];
+  #full = false;
   #background: ChildProcess | undefined;
 
   constructor(scenario: string) {
@@ -98,14 +103,14 @@ export class World implements AsyncDisposable {
       if (line.startsWith('# ')) parts.push(line);
       else if (line.startsWith('$ ')) parts.push(`${line}\n${await this.#command(line.slice(2))}`);
       else if (line.startsWith('> ')) {
-        await this.#change(line.slice(2));
-        parts.push(`${line}\n`);
+        const said = await this.#change(line.slice(2));
+        parts.push(`${line}\n${typeof said === 'string' ? said : ''}`);
       }
     }
     return `${parts.join('\n').trimEnd()}\n`;
   }
 
-  async #change(sentence: string): Promise<void> {
+  async #change(sentence: string): Promise<unknown> {
     for (const [pattern, change] of CHANGES) {
       const found = pattern.exec(sentence);
       if (found !== null) return change(this, ...found.slice(1));
@@ -116,18 +121,22 @@ export class World implements AsyncDisposable {
   async #command(line: string): Promise<string> {
     const [name, ...args] = line.replace(/<run (\d+)>/g, (_all, n: string) => this.#runs[Number(n) - 1] ?? '').split(' ');
     if (name !== 'sluice') throw new Error(`only sluice is run here, not ${name}`);
-    const child = this.#spawn(args);
+    return this.#ended(this.#spawn(args));
+  }
+
+  /** What a process wrote, how it ended, and what is acknowledged then. */
+  async #ended(child: ChildProcess): Promise<string> {
     const out: string[] = [];
     const err: string[] = [];
     child.stdout?.setEncoding('utf8').on('data', (text: string) => out.push(text));
     child.stderr?.setEncoding('utf8').on('data', (text: string) => err.push(text));
-    const [code] = (await once(child, 'close')) as [number | null];
+    const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
     const said = err
       .join('')
       .split('\n')
       .filter((text) => text !== '' && !PROGRESS.test(text));
     const text = [out.join('').trimEnd(), ...said.map((one) => `! ${one}`)].filter((one) => one !== '').join('\n');
-    return `${this.#masked(text)}${text === '' ? '' : '\n'}= exit ${code}; ${await this.#held()}\n`;
+    return `${this.#masked(text)}${text === '' ? '' : '\n'}= exit ${code ?? signal}; ${await this.#held()}\n`;
   }
 
   /** What is acknowledged: generation and members of every ledger, and what the stand-in holds. */
@@ -155,11 +164,10 @@ export class World implements AsyncDisposable {
       SLUICE_HTTP_TIMEOUT_MS: HTTP_TIMEOUT,
       ...(this.#secret !== undefined && { SLUICE_SECRET_LOYALTY: this.#secret }),
     };
-    return spawn(process.execPath, [LAUNCHER, ...args, ...(timed ? ['--tick', TICK] : [])], {
-      cwd: this.dir,
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const line = [process.execPath, LAUNCHER, ...args, ...(timed ? ['--tick', TICK] : [])];
+    // No file may grow past one block: every machine can do this, where only root may mount a small disk.
+    const [file = '', ...rest] = this.#full ? ['sh', '-c', 'trap "" XFSZ; ulimit -f 1; exec "$0" "$@"', ...line] : line;
+    return spawn(file, rest, { cwd: this.dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
   }
 
   #masked(text: string): string {
@@ -203,6 +211,10 @@ export class World implements AsyncDisposable {
     this.#sandbox = undefined;
   }
 
+  allowNoGrowth(full: boolean): void {
+    this.#full = full;
+  }
+
   forgetSecret(): void {
     this.#secret = undefined;
   }
@@ -243,12 +255,16 @@ export class World implements AsyncDisposable {
     this.fault();
   }
 
-  async endSync(signal: NodeJS.Signals): Promise<void> {
+  /** Sends the signals to the other sync and gives what it said and its exit, as a command's. */
+  async endSync(...signals: readonly NodeJS.Signals[]): Promise<string> {
     const child = this.#background;
     if (child === undefined) throw new Error('no other sync was begun');
-    const closed = once(child, 'close');
-    child.kill(signal);
-    await closed;
+    const ended = this.#ended(child);
+    for (const signal of signals) {
+      child.kill(signal);
+      await sleep(100);
+    }
+    return ended;
   }
 }
 
