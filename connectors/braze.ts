@@ -212,7 +212,7 @@ function readTrack(response: HttpResponse, sent: readonly number[], context: Con
   if (!good && response.status !== 400) throw failure(response, context);
   const parsed = trackAnswer.safeParse(json(response));
   if (!parsed.success) {
-    if (good) throw new TryAgain(`Braze answered HTTP ${response.status} in a form it does not document.`);
+    if (good) throw new TryAgain(`Braze answered HTTP ${response.status} in a form it does not document.`, { ambiguous: true });
     throw failure(response, context);
   }
   const refused = new Map<number, string>();

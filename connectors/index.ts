@@ -1,6 +1,7 @@
 import type { Connector } from '../core/connector.ts';
 import { braze } from './braze.ts';
 import { meta } from './meta.ts';
+import { segment } from './segment.ts';
 import { webhook } from './webhook.ts';
 
 /** The registry knows no platform's settings: each connector's own schema has checked them before they come back to it. */
@@ -10,5 +11,6 @@ const entry = <Settings, Secret>(connector: Connector<Settings, Secret>): Connec
 export const connectors: Readonly<Record<string, Connector>> = {
   braze: entry(braze),
   meta: entry(meta),
+  segment: entry(segment),
   webhook: entry(webhook),
 };

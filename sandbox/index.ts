@@ -1,12 +1,14 @@
 import type { StandIn } from './stand-in.ts';
 import { braze } from './braze.ts';
 import { meta } from './meta.ts';
+import { segment } from './segment.ts';
 import { webhook } from './webhook.ts';
 
 /** Every platform that has a stand-in, by the name of its connector. A line a platform; a test holds the folder to it. */
 export const standIns: Readonly<Record<string, StandIn>> = {
   braze,
   meta,
+  segment,
   webhook,
 };
 
