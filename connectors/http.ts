@@ -32,7 +32,7 @@ const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
 export function createHttp(options: HttpOptions = {}): ClosableHttp {
   const { timeoutMs = TIMEOUT_MS, connections = CONNECTIONS, maxResponseBytes = MAX_RESPONSE_BYTES } = options;
   const allowPrivate = options.privateAddresses === 'allow';
-  const allowLoopback = allowPrivate || (options.endpoint !== undefined && isLoopback(new URL(options.endpoint).hostname));
+  const allowLoopback = allowPrivate || isLoopbackUrl(options.endpoint);
   const agent = new Agent({
     connections,
     pipelining: 1,
@@ -66,6 +66,9 @@ export function createHttp(options: HttpOptions = {}): ClosableHttp {
   };
   return Object.assign(send, { close: () => agent.close() });
 }
+
+/** A folder is an endpoint too, of a connector that speaks no HTTP. */
+const isLoopbackUrl = (endpoint = ''): boolean => URL.canParse(endpoint) && isLoopback(new URL(endpoint).hostname);
 
 function flat(headers: Dispatcher.ResponseData['headers']): Record<string, string> {
   const result: Record<string, string> = {};

@@ -1,5 +1,6 @@
 import type { Connector } from '../core/connector.ts';
 import { braze } from './braze.ts';
+import { files } from './files.ts';
 import { meta } from './meta.ts';
 import { segment } from './segment.ts';
 import { webhook } from './webhook.ts';
@@ -10,6 +11,7 @@ const entry = <Settings, Secret>(connector: Connector<Settings, Secret>): Connec
 /** Every platform Sluice speaks to, by the name that `connector:` in a destination file has. A line each; a test holds the folder to it. */
 export const connectors: Readonly<Record<string, Connector>> = {
   braze: entry(braze),
+  files: entry(files),
   meta: entry(meta),
   segment: entry(segment),
   webhook: entry(webhook),

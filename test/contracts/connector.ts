@@ -17,7 +17,7 @@ import {
 } from '../../core/connector.ts';
 import { ENTRY_SEPARATOR, prepareIdentifiers, sha256Hex } from '../../core/identifiers.ts';
 import type { Fault } from '../../sandbox/faults.ts';
-import { type Sandbox, type SandboxPlatform, startSandbox } from '../../sandbox/server.ts';
+import { type SandboxPlatform, startSandbox } from '../../sandbox/server.ts';
 import type { StandIn } from '../../sandbox/stand-in.ts';
 
 /**
@@ -73,12 +73,13 @@ export interface Exception {
 export interface ConnectorCase {
   // oxlint-disable-next-line typescript/no-explicit-any -- every connector has settings and a secret of its own
   readonly connector: Connector<any, any>;
-  readonly standIn: StandIn;
+  /** Over HTTP, or what is reached otherwise (a folder). */
+  readonly standIn: StandIn | (() => Promise<PlatformUnderTest>);
   readonly settings: Readonly<Record<string, unknown>>;
   /** The stand-in's own unless said. */
   readonly secret?: Readonly<Record<string, string>>;
-  /** Well formed, and refused by the platform. */
-  readonly wrongSecret: Readonly<Record<string, string>>;
+  /** Well formed, and refused by the platform; left out where there is no secret. */
+  readonly wrongSecret?: Readonly<Record<string, string>>;
   /** Namespaces to send; the connector's default unless said. */
   readonly identifiers?: readonly string[];
   readonly traits?: Member['traits'];
@@ -89,11 +90,31 @@ export interface ConnectorCase {
   readonly exceptions?: readonly Exception[];
 }
 
+/** What the suite needs of a platform. */
+export type PlatformUnderTest = Pick<SandboxPlatform, 'endpoint' | 'held' | 'requests' | 'reset' | 'faults'> & {
+  close(): Promise<void>;
+};
+
 const TIMEOUT_MS = 700;
+
+async function openPlatform(standIn: ConnectorCase['standIn']): Promise<PlatformUnderTest> {
+  if (typeof standIn === 'function') return standIn();
+  const sandbox = await startSandbox([standIn], { windows: { [standIn.name]: [{ requests: 100_000, seconds: 1 }] } });
+  const platform = sandbox.platform(standIn.name);
+  return {
+    endpoint: platform.endpoint,
+    held: () => platform.held(),
+    requests: () => platform.requests(),
+    reset: () => platform.reset(),
+    faults: (...faults) => platform.faults(...faults),
+    close: () => sandbox.close(),
+  };
+}
 
 export function connectorContract(given: ConnectorCase): void {
   const { connector, standIn } = given;
-  const secret = given.secret ?? standIn.secret;
+  const secret = given.secret ?? (typeof standIn === 'function' ? {} : standIn.secret);
+  const wrongSecret = given.wrongSecret ?? {};
   const namespaces = pick(connector, given.identifiers ?? connector.defaultIdentifiers);
   const spec: ListSpec = {
     audience: 'lapsed-vips',
@@ -107,8 +128,7 @@ export function connectorContract(given: ConnectorCase): void {
   };
   const seen: unknown[] = [];
 
-  let sandbox: Sandbox;
-  let platform: SandboxPlatform;
+  let platform: PlatformUnderTest;
   let http: ClosableHttp;
   let batches = 0;
   let sequence = 0;
@@ -224,14 +244,13 @@ export function connectorContract(given: ConnectorCase): void {
 
   describe(`connector ${connector.name}`, () => {
     beforeAll(async () => {
-      sandbox = await startSandbox([standIn], { windows: { [standIn.name]: [{ requests: 100_000, seconds: 1 }] } });
-      platform = sandbox.platform(standIn.name);
+      platform = await openPlatform(standIn);
       http = createHttp({ endpoint: platform.endpoint, timeoutMs: TIMEOUT_MS });
     });
     beforeEach(() => platform.reset());
     afterAll(async () => {
       await http.close();
-      await sandbox.close();
+      await platform.close();
     });
 
     promise('says where its limits come from, and the day it was read', () => {
@@ -370,7 +389,7 @@ export function connectorContract(given: ConnectorCase): void {
     });
 
     promise('wrong credentials break the destination, with a way out', async () => {
-      const wrong = context({ secret: given.wrongSecret });
+      const wrong = context({ secret: wrongSecret });
       expectBroken(await failure(async () => once(await ensure(wrong), 'upsert', people(1), wrong)));
     });
     promise('expired credentials break the destination, with a way out', async () => {
@@ -450,7 +469,7 @@ export function connectorContract(given: ConnectorCase): void {
         for (const { value } of person(n).identifiers) expect(text).not.toContain(value);
       }
       expect(text).not.toMatch(/canary/i);
-      for (const value of [...Object.values(secret), ...Object.values(given.wrongSecret)]) expect(text).not.toContain(value);
+      for (const value of [...Object.values(secret), ...Object.values(wrongSecret)]) expect(text).not.toContain(value);
     });
   });
 }
