@@ -1,5 +1,6 @@
 import type { Mode } from '../model.ts';
 import type { Query, Relation } from '../ports.ts';
+import { NO_TEXTS } from './literal.ts';
 
 /**
  * The SQL of a diff, in three passes (docs/adr/0003): `candidatesQuery` compares keys and hashes, narrow columns only;
@@ -121,7 +122,7 @@ export function removesQuery(membership: 'member' | 'identifier', relations: { r
   WHERE coalesce(h.n, 0) <= losers.n
   GROUP BY l.k
 )
-SELECT r.k AS k, coalesce(g.ids, CAST(ARRAY[] AS array(varchar))) AS ids, r.why AS why FROM raw_removes r LEFT JOIN going g ON g.k = r.k`;
+SELECT r.k AS k, coalesce(g.ids, ${NO_TEXTS}) AS ids, r.why AS why FROM raw_removes r LEFT JOIN going g ON g.k = r.k`;
   return { sql, relations };
 }
 

@@ -1,4 +1,5 @@
 import type { Query, Relation } from '../ports.ts';
+import { NO_TEXTS } from './literal.ts';
 
 /** What a delivery did, as relations: the removes of the plan, the upserts of the plan, and the outcome logs of both. */
 export interface DeliveryRelations {
@@ -30,7 +31,7 @@ const TAKEN = `('delivered', 'accepted')`;
  */
 export function generationQuery(relations: DeliveryRelations, tick: number): Query {
   const { ledger, removes, upserts, remove_log, upsert_log } = relations;
-  const none = 'CAST(ARRAY[] AS array(varchar))';
+  const none = NO_TEXTS;
   const sql = `WITH answers AS (
   ${answersOf('upsert_log')}
 ), removed AS (
