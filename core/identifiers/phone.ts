@@ -21,15 +21,23 @@ const valid = (number: PhoneNumber | undefined): string | undefined =>
  * results, numbers that libphonenumber calls invalid, extensions, letters.
  */
 export function phone(raw: string, hints: { readonly country: string | null }): string | undefined {
-  const text = trimmed(raw).replace(/^tel:/i, '');
+  const text = inAscii(trimmed(raw)).replace(/^tel:/i, '');
   if (text === '' || text.length > MAX_SPELLING) return undefined;
-  if (text.startsWith('+') || text.startsWith('\uff0b')) return valid(parse(text, { extract: false }));
+  if (text.startsWith('+')) return valid(parse(text, { extract: false }));
   const country = hints.country?.toUpperCase();
   if (country === undefined || !isSupportedCountry(country)) return undefined;
   const national = valid(parse(text, { defaultCountry: country, extract: false }));
   if (national === undefined) return undefined;
   const withCallingCode = readWithCallingCode(text, country);
   return withCallingCode === undefined || withCallingCode === national ? national : undefined;
+}
+
+/** Full-width forms and Arabic digits, which keyboards produce, as the ASCII they stand for; other scripts' digits stay and are refused. */
+function inAscii(text: string): string {
+  return text.replace(/[\uff01-\uff5e\u0660-\u0669\u06f0-\u06f9]/g, (one) => {
+    const code = one.charCodeAt(0);
+    return String.fromCharCode(code >= 0xff01 ? code - 0xfee0 : 0x30 + (code & 0xf));
+  });
 }
 
 /** The digits as if a `+` had been lost. libphonenumber strips a calling code only where it must, so both readings are compared. */
