@@ -44,6 +44,11 @@ export interface Connector<Settings = Record<string, unknown>, Secret = Record<s
   send(context: Context<Settings, Secret>, list: RemoteList, batch: Batch): Promise<readonly Outcome[] | Job>;
   /** Asks for the state of a job: outcomes in the order of the batch, or the job again with a new `afterMs`. */
   poll?(context: Context<Settings, Secret>, list: RemoteList, job: Job, batch: Batch): Promise<readonly Outcome[] | Job>;
+  /**
+   * What an answer's headers say of the platform's limit, where it says so: the share of it that is used (percent, by everybody who uses
+   * the account), or how long to send nothing. The engine slows down by it, below the budget. Must not throw.
+   */
+  headroom?(response: HttpResponse): { readonly usedPercent?: number; readonly waitMs?: number } | undefined;
   /** Called once after the last batch of the delivery has its outcomes (a manifest, a session's end). */
   finish?(context: Context<Settings, Secret>, list: RemoteList, totals: Totals): Promise<void>;
   /** Removes a person from the whole platform account. Absent where the platform has no such call. */
