@@ -11,8 +11,8 @@ import { validateSql } from './duckdb-validate.ts';
 export interface DuckDbOptions {
   /** The workspace's folder: relative paths of local servers start here. */
   readonly dir: string;
-  /** Where DuckDB spills what does not fit into memory. */
-  readonly temporary: string;
+  /** Where DuckDB spills what does not fit into memory. Left out where nothing large is asked for. */
+  readonly temporary?: string;
   /** Which of a contract's `servers` is read. Default `local`. */
   readonly environment?: string;
   /** Such as `2GiB`. */
@@ -25,9 +25,9 @@ export interface DuckDbOptions {
  * Every query has a connection of its own, so that the names of one are never seen by another.
  */
 export async function openDuckDb(options: DuckDbOptions): Promise<Warehouse> {
-  mkdirSync(options.temporary, { recursive: true });
+  if (options.temporary !== undefined) mkdirSync(options.temporary, { recursive: true });
   const instance = await DuckDBInstance.create(':memory:', {
-    temp_directory: options.temporary,
+    ...(options.temporary !== undefined && { temp_directory: options.temporary }),
     memory_limit: options.memoryLimit ?? '3GiB',
     ...(options.threads !== undefined && { threads: String(options.threads) }),
   });

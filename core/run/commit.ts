@@ -1,7 +1,7 @@
 import type { LedgerFile, Pointer } from '../ports.ts';
 import { LOG_COLUMNS, REMOVE_LINE_COLUMNS, UPSERT_LINE_COLUMNS } from '../sql/delta.ts';
 import { type DeliveryRelations, generationQuery, ledgerCountsQuery, outcomesQuery, rejectionsQuery } from '../sql/ledger.ts';
-import { attemptOf } from './diff.ts';
+import { attemptOf, rowsOf } from './diff.ts';
 import { holdLease } from './lease.ts';
 import { closeLog } from './outcome-log.ts';
 import type { CommitInput, OutcomeCounts, RunPorts, Shard, SyncResult, Tasks } from './ports.ts';
@@ -21,10 +21,10 @@ export function commitTask(ports: RunPorts): Tasks['commit'] {
     const shards = [...plan.removeShards, ...plan.upsertShards];
     for (const shard of shards) await closeLog(store.files, shard);
     const relations = await deliveryRelations(ports, input);
-    const outcomes = await outcomesOf(ports, relations);
+    const outcomes = await outcomesOf(ports, relations, rowsOf(shards));
     let pointer = await store.pointers.get(sync);
     // A remove with nothing to send (law 6) still takes the member out of the ledger.
-    const silent = plan.removes.rows > plan.removeShards.reduce((sum, shard) => sum + shard.rows, 0);
+    const silent = plan.removes.rows > rowsOf(plan.removeShards);
     const answered = outcomes.answered > 0 || (silent && input.failure === undefined);
     if (answered && pointer?.generation !== run) {
       pointer = await writeGeneration(ports, input, relations, held.lease.fence);
@@ -59,7 +59,8 @@ async function deliveryRelations(ports: RunPorts, { plan, snapshot }: CommitInpu
   };
 }
 
-async function outcomesOf(ports: RunPorts, relations: DeliveryRelations) {
+/** What the destination answered; whoever it did not take is `retry` and stays in the next delta. `answered` is what changes the ledger. */
+async function outcomesOf(ports: RunPorts, relations: DeliveryRelations, sent: number) {
   const rows = await ports.warehouse.rows(outcomesQuery(relations));
   const counts = { delivered: 0, accepted: 0, rejected: 0, retry: 0 };
   const rejections: { reason: string; count: number }[] = [];
@@ -67,11 +68,11 @@ async function outcomesOf(ports: RunPorts, relations: DeliveryRelations) {
   for (const row of rows) {
     const n = Number(row['n']);
     const outcome = row['o'] as keyof OutcomeCounts | 'unknown';
-    counts[outcome === 'unknown' ? 'retry' : outcome] += n;
-    // A `retry` is an answer too: it says that the destination does not have the row. It changes nothing that was acknowledged.
+    if (outcome !== 'unknown') counts[outcome] += n;
     if (outcome !== 'retry') answered += n;
     if (outcome === 'rejected') rejections.push({ reason: String(row['r'] ?? 'rejected'), count: n });
   }
+  counts.retry = sent - counts.delivered - counts.accepted - counts.rejected;
   return { counts, rejections: rejections.toSorted((a, b) => b.count - a.count), answered };
 }
 

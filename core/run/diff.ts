@@ -1,4 +1,5 @@
 import type { Connector, TraitValue } from '../connector.ts';
+import { estimate } from '../delivery/estimate.ts';
 import { identifierText, type RemoveLine, type RemoveReason, type UpsertLine, WITHHELD, type WithheldReason } from '../delta.ts';
 import { prepareIdentifiers } from '../identifiers.ts';
 import type { Basis, Column } from '../model.ts';
@@ -17,7 +18,6 @@ import {
   touchedQuery,
   touchedSeedQuery,
 } from '../sql/delta.ts';
-import { estimateOf } from './estimate.ts';
 import { assertLedgerWhole } from './ledger-check.ts';
 import type { RunPorts, Shard, SyncCounts, SyncPlan, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
@@ -100,10 +100,7 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
     }
 
     const counts = tally.counts(members - stayed - tally.heldCandidates);
-    const estimate = estimateOf(resolved, {
-      upsert: upserts.reduce((sum, shard) => sum + shard.rows, 0),
-      remove: removeShards.reduce((sum, shard) => sum + shard.rows, 0),
-    });
+    const toSend = { upsert: rowsOf(upserts), remove: rowsOf(removeShards) };
     return {
       destination,
       mode,
@@ -111,7 +108,7 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
       version: pointer?.version ?? 0,
       members,
       counts,
-      ...estimate,
+      ...estimate(resolved.connector, toSend, resolved.destination.budget),
       ledger: pointer?.members ?? null,
       rejections: pointer?.rejections ?? null,
       removes,
@@ -126,6 +123,8 @@ const shardsFor = (rows: number): number => Math.min(MAX_SHARDS, Math.max(1, Mat
 /** A name no other attempt at the same step has: a repeated step never writes where an earlier one did. */
 export const attemptOf = (ports: Pick<RunPorts, 'clock'>): string =>
   `a${ports.clock.now().toString(36)}${Math.trunc(ports.clock.random() * 36 ** 4).toString(36).padStart(4, '0')}`;
+
+export const rowsOf = (shards: readonly Shard[]): number => shards.reduce((sum, shard) => sum + shard.rows, 0);
 
 const count = (cell: unknown): number => Number(cell ?? 0);
 

@@ -1,4 +1,5 @@
 import type { Query, Relation } from '../ports.ts';
+import { NOT_SENT } from '../delivery/outcome-log.ts';
 import { NO_TEXTS } from './literal.ts';
 
 /** What a delivery did, as relations: the removes of the plan, the upserts of the plan, and the outcome logs of both. */
@@ -12,8 +13,12 @@ export interface DeliveryRelations {
   readonly upsert_log: Relation;
 }
 
-/** One answer a member: where a line was answered twice (sent again after a crash), the better one is the truth, and it sorts first. */
-const answersOf = (log: string): string => `SELECT k, min(o) AS o, min(r) AS r FROM ${log} WHERE k IS NOT NULL GROUP BY k`;
+/**
+ * One answer a member: where a line was answered twice (sent again after a crash), the better one is the truth, and it sorts first.
+ * A `not-sent` only takes an intent back.
+ */
+const answersOf = (log: string): string =>
+  `SELECT k, min(o) AS o, min(r) AS r FROM ${log} WHERE k IS NOT NULL AND coalesce(r, '') <> '${NOT_SENT}' GROUP BY k`;
 
 /** Outcomes of a delivery, counted: `o`, `r`, `n`. */
 export const outcomesQuery = (relations: Pick<DeliveryRelations, 'remove_log' | 'upsert_log'>): Query => ({
