@@ -1,14 +1,17 @@
-import { DestinationBroken, type ListSpec, type RemoteList, TryAgain } from '../connector.ts';
+import { DestinationBroken, type ListSpec, type RemoteList, RowsRefused, TryAgain } from '../connector.ts';
 import { budgetedHttp, deliverShard } from '../delivery/deliver-shard.ts';
 import type { Failure, RunPorts, RunDocument, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { holdLease } from './lease.ts';
-import { resolveSync } from './relations.ts';
+import { rowsOf } from './diff.ts';
+import { type Resolved, resolveSync } from './relations.ts';
 
-/** How often creating or finding the remote list is tried before the sync gives up. */
-const ENSURE_TRIES = 4;
+/** How often a call outside the shards (creating the list, a manifest) is tried before the sync gives up. */
+const TRIES = 4;
 /** Milliseconds before the second try; doubles, with jitter. */
-const ENSURE_WAIT = 500;
+const FIRST_WAIT = 500;
+/** A platform that asks for more patience than this is left alone until the next run. Milliseconds. */
+const LONGEST_WAIT = 60_000;
 
 /** The ledger moved since the plan was made: its delta would undo what was delivered meanwhile. */
 export class StalePlan extends Error {
@@ -51,22 +54,43 @@ export function beginTask(ports: RunPorts): Tasks['begin'] {
       traits: resolved.sync.traits.map((trait) => trait.name),
       ...(pointer?.list && { known: pointer.list }),
     };
-    let requests = 0;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const context = await ports.contextFor(resolved.destination);
-        const http = budgetedHttp(context.http, resolved.destination, ports.store.budgets, ports.clock, () => requests++);
-        const list: RemoteList = await resolved.connector.ensure({ ...context, http }, spec);
-        return { list, requests };
-      } catch (error) {
-        if (error instanceof TryAgain && attempt < ENSURE_TRIES) {
-          await ports.clock.sleep(error.afterMs ?? ENSURE_WAIT * 2 ** (attempt - 1) * (0.5 + ports.clock.random() / 2));
-          continue;
-        }
-        return { requests, failure: failureOf(error, destination) };
-      }
-    }
+    const answer = await remotely(ports, resolved, (context) => resolved.connector.ensure(context, spec));
+    return answer.failure === undefined ? { list: answer.value as RemoteList, requests: answer.requests } : answer;
   };
+}
+
+/** After the last batch: what the platform wants at the end of a delivery (a manifest). A connector without such an end makes no request. */
+export function finishTask(ports: RunPorts): Tasks['finish'] {
+  return async ({ audience, list, plan, batches }) => {
+    const resolved = resolveSync(ports, audience, plan.destination);
+    const { connector } = resolved;
+    if (connector.finish === undefined) return { requests: 0 };
+    const totals = { upserts: rowsOf(plan.upsertShards), removes: rowsOf(plan.removeShards), batches };
+    const { requests, failure } = await remotely(ports, resolved, async (context) => connector.finish?.(context, list, totals));
+    return { requests, ...(failure && { failure }) };
+  };
+}
+
+type AnyContext = Awaited<ReturnType<RunPorts['contextFor']>>;
+
+/** One call of a connector outside the shards, under the budget, tried a few times while the platform does not answer. */
+async function remotely<T>(
+  ports: RunPorts,
+  { destination }: Resolved,
+  call: (context: AnyContext) => Promise<T>,
+): Promise<{ value?: T; requests: number; failure?: Failure }> {
+  let requests = 0;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const context = await ports.contextFor(destination);
+      const http = budgetedHttp(context.http, destination, ports.store.budgets, ports.clock, () => requests++);
+      return { value: await call({ ...context, http }), requests };
+    } catch (error) {
+      const wait = error instanceof TryAgain ? (error.afterMs ?? FIRST_WAIT * 2 ** (attempt - 1) * (0.5 + ports.clock.random() / 2)) : Infinity;
+      if (attempt >= TRIES || wait > LONGEST_WAIT) return { requests, failure: failureOf(error, destination.name) };
+      await ports.clock.sleep(wait);
+    }
+  }
 }
 
 /** What a person is told of an error that stops a sync. Unknown errors are defects and are thrown on. */
@@ -76,6 +100,12 @@ export function failureOf(error: unknown, destination: string): Failure {
     return {
       message: `${destination} did not answer: ${error.message}`,
       wayOut: `Nothing that ${destination} acknowledged has changed. Look whether the platform is up, then run the sync again.`,
+    };
+  }
+  if (error instanceof RowsRefused) {
+    return {
+      message: `${destination} refused the request that opens or closes the delivery: ${error.reason}`,
+      wayOut: `Look at the settings in destinations/${destination}.yaml.`,
     };
   }
   throw error;

@@ -114,6 +114,7 @@ export type Tasks = {
   plan(input: { of: RunIdentity; snapshot: Snapshot; plans: readonly SyncPlan[]; held?: string }): Promise<null>;
   begin(input: { run: string; audience: string; tick: number; plan: SyncPlan }): Promise<{ list?: RemoteList; failure?: Failure; requests: number }>;
   deliver(input: DeliverInput): Promise<DeliverResult>;
+  finish(input: { audience: string; list: RemoteList; plan: SyncPlan; batches: number }): Promise<{ failure?: Failure; requests: number }>;
   commit(input: CommitInput): Promise<SyncResult>;
   record(input: { of: RunIdentity; report: unknown }): Promise<null>;
 };

@@ -54,6 +54,11 @@ async function deliverSync(scope: Durable<Tasks>, input: RunInput, snapshot: Sna
       requests += done.reduce((sum, one) => sum + one.requests, 0);
       failure = done.find((one) => one.failure !== undefined)?.failure;
     }
+    if (failure === undefined) {
+      const finished = await scope.call('finish', 'finish', { audience, list, plan, batches: requests });
+      requests += finished.requests;
+      failure = finished.failure;
+    }
   }
   return scope.call('commit', 'commit', { ...commit, requests, ...(list && { list }), ...(failure && { failure }) });
 }

@@ -1,5 +1,5 @@
 import { commitTask } from './commit.ts';
-import { beginTask, deliverTask } from './deliver.ts';
+import { beginTask, deliverTask, finishTask } from './deliver.ts';
 import { diffTask } from './diff.ts';
 import { gateTask } from './gate.ts';
 import { guardTask } from './guard.ts';
@@ -16,6 +16,7 @@ export const createTasks = (ports: RunPorts): Tasks => ({
   plan: planTask(ports),
   begin: beginTask(ports),
   deliver: deliverTask(ports),
+  finish: finishTask(ports),
   commit: commitTask(ports),
   record: recordTask(ports),
 });
