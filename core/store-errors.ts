@@ -36,8 +36,8 @@ export class StoreFull extends Error {
   constructor(what: string, where: string, options: { cause?: unknown } = {}) {
     super(
       `No room is left in ${where}: ${what} was not written. Nothing that was acknowledged has changed.\n` +
-        `Free space on that disk (the runs/ folder in it holds snapshots and deltas of runs, ledger/ must stay), then run the same ` +
-        `command again: it goes on where it stopped.`,
+        `Free space on that disk, then run the same command again: it goes on where it stopped. Of our own files, the folders of ` +
+        `ended runs under runs/ may go (sluice history lists them); ledger/ and the databases must stay.`,
       options,
     );
     this.name = 'StoreFull';

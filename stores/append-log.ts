@@ -17,17 +17,12 @@ const queues = new Map<string, Promise<void>>();
  * @param where what a message calls the place; `name` what it calls the log
  */
 export function appendLines(path: string, lines: readonly string[], name: string, where: string): Promise<void> {
-  const before = queues.get(path);
-  const turn = (async () => {
-    await before?.catch(() => undefined);
-    try {
-      await append(path, lines, name, where);
-    } finally {
-      if (queues.get(path) === turn) queues.delete(path);
-    }
-  })();
+  const before = queues.get(path) ?? Promise.resolve();
+  const turn = before.catch(() => undefined).then(() => append(path, lines, name, where));
   queues.set(path, turn);
-  return turn;
+  return turn.finally(() => {
+    if (queues.get(path) === turn) queues.delete(path);
+  });
 }
 
 async function append(path: string, lines: readonly string[], name: string, where: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { sep } from 'node:path';
-import { LedgerDamaged } from '../core/run/ledger-check.ts';
+import type { DatabaseSync } from 'node:sqlite';
+import { PointerDamaged } from '../core/pointer-damaged.ts';
 import { type Pointer, PointerConflict, type Pointers } from '../core/ports.ts';
 import type { Database } from './sqlite.ts';
 
@@ -16,8 +17,8 @@ type Stored = { readonly version: number; readonly body: string; readonly checks
 const HERE = '{store}';
 
 /**
- * Pointers in SQLite. `get` throws `LedgerDamaged` when the row is not as it was written; `history` leaves such rows out, because it is
- * what a person looks at to find a generation to go back to.
+ * Pointers in SQLite. `get` throws `PointerDamaged` when the row is not as it was written; `history` leaves such rows out, because it
+ * is what a person looks at to find a generation to go back to, and `move` to its successor makes the sync whole again.
  */
 export function localPointers(db: Database, root: string): Pointers {
   const decode = (body: string): Pointer =>
@@ -28,31 +29,20 @@ export function localPointers(db: Database, root: string): Pointers {
   return {
     async get(sync) {
       return db.read((sql) => {
-        const current = sql.prepare('SELECT version, checksum FROM current WHERE sync = ?').get(sync) as
-          | Omit<Stored, 'body'>
-          | undefined;
-        const row = sql
-          .prepare(
-            'SELECT version, body, checksum FROM pointers WHERE sync = ? AND version = ifnull(?, version) ORDER BY version DESC LIMIT 1',
-          )
-          .get(sync, current?.version ?? null) as Stored | undefined;
-        if (current === undefined && row === undefined) return null;
+        const { version, current, row } = headOf(sql, sync);
+        if (version === 0) return null;
         if (current === undefined || row === undefined || row.checksum !== current.checksum || !isWhole(sync, row)) {
-          throw new LedgerDamaged(sync, generationOf(row), 'the pointer to it in store.db is not as it was written');
+          throw new PointerDamaged(sync, generationOf(row), version);
         }
         return decode(row.body);
       });
     },
     async move(sync, expected, next) {
-      if (next.version !== expected + 1)
+      if (next.version !== expected + 1) {
         throw new RangeError(`A pointer moves from version ${expected} to ${expected + 1}, not to ${next.version}.`);
+      }
       db.transaction((sql) => {
-        const current = sql
-          .prepare(
-            'SELECT version, (SELECT body FROM pointers p WHERE p.sync = c.sync AND p.version = c.version) AS body FROM current c WHERE sync = ?',
-          )
-          .get(sync) as { version: number; body: string | null } | undefined;
-        const version = current?.version ?? 0;
+        const { version, row } = headOf(sql, sync);
         if (version !== expected) {
           throw new PointerConflict(
             `The ledger of ${sync} is at version ${version}, not ${expected}: another run has committed. Nothing was written.`,
@@ -60,7 +50,8 @@ export function localPointers(db: Database, root: string): Pointers {
         }
         const leased =
           (sql.prepare('SELECT fence FROM leases WHERE sync = ?').get(sync) as { fence: number } | undefined)?.fence ?? 0;
-        const fence = Math.max(leased, fenceOf(current?.body ?? null));
+        // The fence of an altered row proves nothing, and must not bar the way back.
+        const fence = Math.max(leased, row !== undefined && isWhole(sync, row) ? decode(row.body).fence : 0);
         if (fence > next.fence) {
           throw new PointerConflict(
             `Somebody holds the lease of ${sync} under fence ${fence}; this run had ${next.fence} and comes too late. Nothing was written.`,
@@ -105,6 +96,14 @@ function generationOf(row: Stored | undefined): string {
   return /"generation":"([0-9A-Z]{26})"/.exec(row?.body ?? '')?.[1] ?? 'unknown';
 }
 
-function fenceOf(body: string | null): number {
-  return Number(/"fence":(\d+)/.exec(body ?? '')?.[1] ?? 0);
+/** The newest version that any row speaks of, 0 for none; the mark of it, and its row, where they are there. */
+function headOf(sql: DatabaseSync, sync: string): { version: number; current?: Omit<Stored, 'body'>; row?: Stored } {
+  const current = sql.prepare('SELECT version, checksum FROM current WHERE sync = ?').get(sync) as
+    | Omit<Stored, 'body'>
+    | undefined;
+  const newest = sql
+    .prepare('SELECT version, body, checksum FROM pointers WHERE sync = ? ORDER BY version DESC LIMIT 1')
+    .get(sync) as Stored | undefined;
+  const version = Math.max(current?.version ?? 0, newest?.version ?? 0);
+  return { version, ...(current?.version === version && { current }), ...(newest?.version === version && { row: newest }) };
 }
