@@ -61,7 +61,12 @@ const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f\u
 /** By file, line, column, then rule: the order in which a person goes through them. */
 export function inOrder(problems: readonly Problem[]): Problem[] {
   return [...problems].sort(
-    (a, b) => compare(a.file, b.file) || a.line - b.line || a.column - b.column || compare(a.rule, b.rule) || compare(a.message, b.message),
+    (a, b) =>
+      compare(a.file, b.file) ||
+      a.line - b.line ||
+      a.column - b.column ||
+      compare(a.rule, b.rule) ||
+      compare(a.message, b.message),
   );
 }
 

@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import type { Node } from 'yaml';
+import { z } from 'zod';
+import { COUNTRIES, subdivisionsOf } from '../iso-3166.ts';
+import type { Basis, ConsentPolicy, PurposePolicy } from '../model.ts';
+import { didYouMean } from '../problems.ts';
+import type { ContractTable } from './contract.ts';
+import { readDuration } from './literal.ts';
+import { namedColumn } from './scope.ts';
+import { checkShape } from './shape.ts';
+import type { Words } from './shape.ts';
+import { keyOf, nodeAt } from './source.ts';
+import type { Source } from './source.ts';
+
+const basis = z.enum(['opt-in', 'opt-out']);
+
+export const consentSchema = z.strictObject({
+  purposes: z.record(
+    z.string(),
+    z.strictObject({
+      description: z.string().optional(),
+      basis: basis.describe('opt-in: a grant is needed. opt-out: sent unless refused.'),
+      expires_after: z.string().optional().describe('How long a grant lasts: 730 days.'),
+      jurisdictions: z.record(z.string(), basis).optional().describe('Where another basis holds: US or US-CA -> opt-out.'),
+      shared_identifiers: z
+        .enum(['keep-for-entitled', 'refuse'])
+        .optional()
+        .describe('An identifier shared by one who refused and one who is entitled: kept for the second, or not sent.'),
+    }),
+  ),
+  jurisdiction: z
+    .strictObject({ column: z.string(), region: z.string().optional() })
+    .optional()
+    .describe('Columns of the customers contract that hold the country and its region (ISO 3166).'),
+});
+
+const WORDS: Words = {
+  nouns: {
+    '': 'the consent policy',
+    jurisdictions: 'the jurisdictions',
+    jurisdiction: 'the jurisdiction',
+    purposes: 'the purposes',
+  },
+  otherNames: {
+    expiry: 'expires_after',
+    expires: 'expires_after',
+    valid_for: 'expires_after',
+    default: 'basis',
+    legal_basis: 'basis',
+    country: 'column',
+  },
+};
+
+/** policies/consent.yaml. `customers` types the jurisdiction's columns; undefined when that contract cannot be read. */
+export function readConsentPolicy(source: Source, customers: ContractTable | undefined): ConsentPolicy | undefined {
+  const file = checkShape(source, consentSchema, purposeWords(source));
+  if (!file) return undefined;
+  const before = source.problems.length;
+  const purposes = Object.create(null) as Record<string, PurposePolicy>;
+  for (const [name, purpose] of Object.entries(file.purposes)) {
+    const at = ['purposes', name];
+    const expiresAfter =
+      purpose.expires_after === undefined
+        ? undefined
+        : readDuration(source, 'expires_after', nodeAt(source.root, [...at, 'expires_after']));
+    const jurisdictions = Object.create(null) as Record<string, Basis>;
+    for (const [code, own] of Object.entries(purpose.jurisdictions ?? {})) {
+      checkCode(source, code, keyOf(nodeAt(source.root, [...at, 'jurisdictions']), code));
+      jurisdictions[code] = own;
+    }
+    if (purpose.jurisdictions && !file.jurisdiction) {
+      source.report(keyOf(nodeAt(source.root, at), 'jurisdictions'), {
+        rule: 'missing-key',
+        message: `"${name}" differs by jurisdiction, and the policy does not say which column holds it.`,
+        hint: 'Add "jurisdiction: { column: country }" at the top of the file.',
+      });
+    }
+    purposes[name] = {
+      name,
+      basis: purpose.basis,
+      expiresAfter,
+      jurisdictions,
+      sharedIdentifiers: purpose.shared_identifiers ?? 'keep-for-entitled',
+    };
+  }
+  if (file.jurisdiction) checkColumns(source, file.jurisdiction, customers);
+  if (source.problems.slice(before).some((problem) => problem.severity === 'error')) return undefined;
+  return {
+    purposes,
+    jurisdiction: file.jurisdiction,
+    version: createHash('sha256').update(source.text).digest('hex').slice(0, 12),
+  };
+}
+
+/** Each purpose is called "the purpose" in messages, whatever its name. */
+function purposeWords(source: Source): Words {
+  const names = nodeAt(source.root, ['purposes']).toJS(source.document) as unknown;
+  const own = typeof names === 'object' && names !== null ? Object.keys(names) : [];
+  return { ...WORDS, nouns: { ...Object.fromEntries(own.map((name) => [name, `the purpose ${name}`])), ...WORDS.nouns } };
+}
+
+function checkCode(source: Source, code: string, node: Node | undefined): void {
+  const [country = ''] = code.split('-');
+  if (COUNTRIES.has(code) || subdivisionsOf(country).has(code)) return;
+  const upper = code.toUpperCase();
+  const hint =
+    upper !== code && COUNTRIES.has(upper.split('-')[0] ?? '')
+      ? `Write it in upper case: ${upper}.`
+      : country === 'UK'
+        ? 'The United Kingdom is GB.'
+        : 'Write an ISO 3166 code: a country (US) or a region of it (US-CA).';
+  source.report(node, { rule: 'unknown-jurisdiction', message: `ISO 3166 assigns no code "${code}".`, hint });
+}
+
+function checkColumns(
+  source: Source,
+  columns: { column: string; region?: string | undefined },
+  customers: ContractTable | undefined,
+): void {
+  if (!customers) return;
+  for (const key of ['column', 'region'] as const) {
+    const name = columns[key];
+    if (name === undefined) continue;
+    const node = nodeAt(source.root, ['jurisdiction', key]);
+    const column = namedColumn(source, customers, name, node);
+    if (column && column.type !== 'string') {
+      source.report(node, {
+        rule: 'wrong-field-type',
+        message: `"${name}" is of type ${column.type}; a ${key === 'column' ? 'country' : 'region'} must be a string.`,
+        hint: didYouMean(
+          name,
+          [...customers.columns.values()]
+            .filter((other) => other.type === 'string' && other.name !== name)
+            .map((other) => other.name),
+        ),
+      });
+    }
+  }
+}
