@@ -211,7 +211,8 @@ function mountSmall(at: string): boolean {
 describe('a full disk', () => {
   it('says StoreFull to every kind of write, keeps all that was acknowledged, and goes on when there is room again', async (test) => {
     const disk = join(root, 'disk');
-    if (!mountSmall(disk)) test.skip('only root may mount a small file system here; the size limit below runs for everybody');
+    if (!mountSmall(disk))
+      test.skip('left out because only root may mount a small file system; the size limit below holds for everybody');
     try {
       const small = await openLocalStore({ root: join(disk, '.sluice'), clock });
       await small.files.append('runs/log.jsonl', ['first']);
