@@ -115,7 +115,8 @@ function failureOf(error: unknown): { readonly kind: string; readonly ambiguous:
   const code = inner.code ?? '';
   const before = BEFORE[code] ?? (TLS.test(code) ? `TLS failed (${code})` : undefined);
   if (before !== undefined) return { kind: before, ambiguous: false };
-  const other = code.startsWith('HPE_') ? 'the answer is not HTTP' : `transport failed${/^\w+$/.test(code) ? ` (${code})` : ''}`;
+  const other =
+    error.name === 'HTTPParserError' ? 'the answer is not HTTP' : `transport failed${/^\w+$/.test(code) ? ` (${code})` : ''}`;
   return { kind: AFTER[code] ?? other, ambiguous: true };
 }
 
@@ -155,7 +156,7 @@ export function retryAfter(headers: Readonly<Record<string, string>>, now: numbe
   const value = headers['retry-after']?.trim();
   if (value === undefined || value === '') return undefined;
   if (/^\d+(?:\.\d+)?$/.test(value)) return Math.ceil(Number(value) * 1000);
-  const date = Date.parse(value);
+  const date = /^[A-Z][a-z]{2,8},? /.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 

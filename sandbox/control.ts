@@ -33,7 +33,8 @@ export function answerControl(method: string, address: URL, body: string, platfo
       platform.faults();
       return { status: 204 };
     }
-    const faults = z.union([faultSchema.transform((one) => [one]), z.array(faultSchema)]).safeParse(jsonOf(body));
+    const given = jsonOf(body);
+    const faults = z.array(faultSchema).safeParse(Array.isArray(given) ? given : [given]);
     if (!faults.success) return { status: 400, json: { error: z.prettifyError(faults.error) } };
     platform.faults(...faults.data);
     return { status: 200, json: faults.data };

@@ -1,0 +1,35 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+
+/**
+ * docs/connectors/README.md promises that a platform whose files are copied from it passes. So they are copied, into a project whose other
+ * files are links to ours, and the test among them is run here.
+ */
+const root = resolve(import.meta.dirname, '../..');
+const page = readFileSync(join(root, 'docs/connectors/README.md'), 'utf8');
+const blocks = [...page.matchAll(/```ts\n\/\/ (\S+)\n([\s\S]*?)```/g)].map(([, path = '', text = '']) => ({ path, text }));
+
+const project = mkdtempSync(join(tmpdir(), 'sluice-readme-'));
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+for (const folder of ['connectors', 'sandbox', 'test']) {
+  mkdirSync(join(project, folder), { recursive: true });
+  for (const name of readdirSync(join(root, folder))) {
+    if (name !== 'connectors') symlinkSync(join(root, folder, name), join(project, folder, name));
+  }
+}
+for (const name of ['core', 'node_modules', 'package.json']) symlinkSync(join(root, name), join(project, name));
+for (const { path, text } of blocks) {
+  mkdirSync(dirname(join(project, path)), { recursive: true });
+  writeFileSync(join(project, path), text);
+}
+
+describe('adding a platform, as docs/connectors/README.md teaches it', () => {
+  test('is a connector, a stand-in and a test, complete', () => {
+    expect(blocks.map(({ path }) => path)).toEqual(['connectors/acme.ts', 'sandbox/acme.ts', 'test/connectors/acme.test.ts']);
+  });
+});
+
+await import(pathToFileURL(join(project, 'test/connectors/acme.test.ts')).href);
