@@ -1,0 +1,227 @@
+import type { Table } from '../model.ts';
+import { fieldOf } from './event.ts';
+import { millisecondsOf, NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
+
+/**
+ * A customer's identifiers as one row, best first. Not an `array_agg`: engines keep its lists in memory, a window sorts and spills.
+ * The first SLOTS are side by side, the rest, which hardly anybody has, are gathered.
+ */
+const SLOTS = 8;
+
+/** White space by Unicode's definition: a value of nothing else is no identifier. Trimming the others is core's, after SQL. */
+const WHITE_SPACE = '\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000';
+
+/** Between namespace and value. */
+const UNIT = 'chr(31)';
+
+export const notBlank = (value: string): string => `translate(${value}, ${quoteText(WHITE_SPACE)}, '') <> ''`;
+
+/** `namespace || chr(31) || value`, as the diff reads it. */
+export const entryOf = (namespace: string, value: string): string => `${quoteText(namespace)} || ${UNIT} || ${value}`;
+
+export interface IdentifierSource {
+  readonly customers: Table;
+  /** Tables of role identifiers. */
+  readonly tables: readonly Table[];
+  /** All namespaces that any sync sends, but the customer id. */
+  readonly namespaces: readonly string[];
+  /** Relation `customer_id`, `bound`, `level_<i>`: what a consent says of one identifier, per purpose. */
+  readonly consents?: { readonly relation: string; readonly purposes: number } | undefined;
+  /** Relation `customer_id` to which the work can be limited. */
+  readonly wanted?: string | undefined;
+}
+
+/** Name of the relation that `identifierExpressions` makes. */
+const NUMBERED = 'sluice_numbered';
+const REST = 'sluice_rest';
+
+/** A tag is one character for the namespace, then one a purpose: `=` as the customer, `0` never, `1` under opt-out, `2` always. */
+const tagOf = (index: number): string => String.fromCharCode(65 + index);
+
+/** Common table expressions with the identifiers of every customer who has any. */
+export function identifierExpressions(source: IdentifierSource): readonly string[] {
+  const { namespaces, consents, wanted } = source;
+  const rows = rowsOf(source);
+  if (rows.length === 0) return [];
+  const order = 'i.tag_order, i.verified DESC, i.trust DESC NULLS LAST, i.last_seen DESC NULLS LAST, i.first_seen DESC NULLS LAST, i.value';
+  const window = `OVER (PARTITION BY i.customer_id ORDER BY ${order})`;
+  const tags = namespaces.map((namespace, index) => `WHEN ${quoteText(namespace)} THEN ${quoteText(tagOf(index))}`);
+  const tag = `CASE i.namespace ${tags.join(' ')} END`;
+  const levels = Array.from({ length: consents?.purposes ?? 0 }, (_, i) => ` || coalesce(b.level_${i}, '=')`).join('');
+  const leads = Array.from({ length: SLOTS - 1 }, (_, i) => `lead(i.entry, ${i + 1}) ${window} AS entry_${i + 1}, lead(i.tag, ${i + 1}) ${window} AS tag_${i + 1}`);
+  const join = consents === undefined ? '' : `\n    LEFT JOIN ${consents.relation} b ON b.customer_id = i.customer_id AND b.bound = ${boundKey('i.namespace', 'i.value')}`;
+  const limit = wanted === undefined ? '' : ` WHERE i.customer_id IN (SELECT customer_id FROM ${wanted})`;
+  return [
+    `${NUMBERED} AS (
+  SELECT i.customer_id, i.entry AS entry_0, i.tag AS tag_0, ${leads.join(', ')}, row_number() ${window} AS n
+  FROM (
+    SELECT i.customer_id, i.value, i.namespace || ${UNIT} || i.value AS entry, ${tag}${levels} AS tag, ${tag} AS tag_order,
+      CASE WHEN i.verified THEN 1 ELSE 0 END AS verified, i.trust, i.last_seen, i.first_seen
+    FROM (
+      ${rows.join('\n      UNION ALL\n      ')}
+    ) i${join}${limit}
+  ) i
+)`,
+    `${REST} AS (
+  SELECT i.customer_id, ${restColumns(source)
+    .map(({ name, condition }) => `array_agg(i.entry_0 ORDER BY i.n) FILTER (WHERE ${condition}) AS ${name}`)
+    .join(', ')}
+  FROM ${NUMBERED} i WHERE i.n > ${SLOTS} GROUP BY i.customer_id
+)`,
+  ];
+}
+
+/** Which arrays hold what is past the slots: a namespace each, and where consents speak of identifiers one for every level that may go. */
+function restColumns({ namespaces, consents }: IdentifierSource): readonly RestColumn[] {
+  return namespaces.flatMap((_, index): RestColumn[] => {
+    const tag = tagOf(index);
+    const only = `substr(i.tag_0, 1, 1) = ${quoteText(tag)}`;
+    if (consents === undefined) return [{ name: `rest_${index}`, tag, condition: only }];
+    return Array.from({ length: consents.purposes }, (_none, purpose) => purpose).flatMap((purpose) =>
+      ['=', '1', '2'].map((level, i) => ({
+        name: `rest_${index}_${purpose}_${i}`,
+        tag,
+        purpose,
+        level,
+        condition: `${only} AND substr(i.tag_0, ${purpose + 2}, 1) = ${quoteText(level)}`,
+      })),
+    );
+  });
+}
+
+interface RestColumn {
+  readonly name: string;
+  readonly tag: string;
+  readonly condition: string;
+  readonly purpose?: number;
+  readonly level?: string;
+}
+
+/** One name for an identifier, so that a consent finds it though it is spelled with other capitals or spaces. NULL when there is none. */
+export const boundKey = (namespace: string, value: string): string =>
+  `CASE WHEN ${namespace} <> '' AND ${value} <> '' THEN ${namespace} || ${UNIT} || lower(translate(${value}, ${quoteText(WHITE_SPACE)}, '')) END`;
+
+/** The tables' rows and the customers' own columns; none when the columns alone, read in the pass over the customers, say it all. */
+function rowsOf({ customers, tables, namespaces, consents }: IdentifierSource): readonly string[] {
+  if (namespaces.length === 0 || (tables.length === 0 && consents === undefined)) return [];
+  const wanted = namespaces.map(quoteText).join(', ');
+  const fromTables = tables.map((table) => {
+    const at = (field: string) => `i.${quoteName(fieldOf(table, field).name)}`;
+    const optional = (field: string, type: string, sql: (expression: string) => string = (expression) => expression) =>
+      table.fields[field] === undefined ? `CAST(NULL AS ${type})` : sql(at(field));
+    const time = (field: string) => optional(field, 'bigint', (expression) => millisecondsOf(expression, fieldOf(table, field)));
+    return `SELECT CAST(${at('customer_id')} AS varchar) AS customer_id, ${at('namespace')} AS namespace, ${at('value')} AS value,
+        ${optional('verified', 'boolean')} AS verified, ${optional('trust', 'double', (expression) => `CAST(${expression} AS double)`)} AS trust,
+        ${time('last_seen')} AS last_seen, ${time('first_seen')} AS first_seen
+      FROM ${quoteTable(table.physicalName)} i
+      WHERE ${at('namespace')} IN (${wanted}) AND ${notBlank(at('value'))}`;
+  });
+  const id = `CAST(c.${quoteName(fieldOf(customers, 'customer_id').name)} AS varchar)`;
+  const fromColumns = identifierColumns(customers, namespaces).map(
+    ({ name, namespace }) => `SELECT ${id}, ${quoteText(namespace)}, CAST(c.${quoteName(name)} AS varchar), CAST(NULL AS boolean), CAST(NULL AS double), CAST(NULL AS bigint), CAST(NULL AS bigint)
+      FROM ${quoteTable(customers.physicalName)} c WHERE ${notBlank(`CAST(c.${quoteName(name)} AS varchar)`)}`,
+  );
+  return [...fromTables, ...fromColumns];
+}
+
+/** Columns of the customers table that hold an identifier of one of the namespaces. */
+export const identifierColumns = (customers: Table, namespaces: readonly string[]): readonly { readonly name: string; readonly namespace: string }[] =>
+  customers.columns.flatMap(({ name, namespace }) => (namespace !== undefined && namespaces.includes(namespace) ? [{ name, namespace }] : []));
+
+/** Joins of the identifiers to a customer id. */
+export const identifierJoins = (source: IdentifierSource, customerId: string): readonly string[] =>
+  rowsOf(source).length === 0
+    ? []
+    : [
+        `LEFT JOIN ${NUMBERED} i ON i.customer_id = ${customerId} AND i.n = 1`,
+        `LEFT JOIN ${REST} o ON o.customer_id = ${customerId}`,
+      ];
+
+/** Which identifiers a sync sends. */
+export interface Selection {
+  /** In the order of the sync; `external_id` is the customer id itself. */
+  readonly namespaces: readonly string[];
+  readonly customerId: string;
+  /** What the customer's own consent says (SQL boolean), where consents can be about one identifier; `basis` is SQL of the basis. */
+  readonly consent?: { readonly purpose: number; readonly allowed: string; readonly basis: string } | undefined;
+}
+
+/** SQL of the array: namespaces in the sync's order, best first in each. */
+export function identifiersSql(source: IdentifierSource, selection: Selection): string {
+  const tabled = rowsOf(source).length > 0;
+  const pieces = runsOf(selection.namespaces, source.namespaces, tabled).map((run) => {
+    if (run[0] === 'external_id') return `ARRAY[${entryOf('external_id', selection.customerId)}]`;
+    if (!tabled) return columnsSql(source.customers, run, selection);
+    return slotsSql(source, run, selection);
+  });
+  return pieces.length === 0 ? NO_TEXTS : pieces.join(' || ');
+}
+
+/** Namespaces that can be taken from the slots in one go, because they follow each other there as they do in the sync. */
+function runsOf(wanted: readonly string[], order: readonly string[], tabled: boolean): readonly (readonly string[])[] {
+  const runs: string[][] = [];
+  for (const namespace of wanted) {
+    const last = runs.at(-1);
+    const before = last?.at(-1);
+    const follows = before !== undefined && before !== 'external_id' && namespace !== 'external_id' && (!tabled || order.indexOf(before) < order.indexOf(namespace));
+    if (last !== undefined && follows) last.push(namespace);
+    else runs.push([namespace]);
+  }
+  return runs;
+}
+
+function columnsSql(customers: Table, run: readonly string[], { consent }: Selection): string {
+  const columns = run.flatMap((namespace) => identifierColumns(customers, [namespace]));
+  if (columns.length === 0) return NO_TEXTS;
+  const allowed = consent === undefined ? '' : `${consent.allowed} AND `;
+  const values = columns.map(({ name, namespace }) => {
+    const value = identifierColumn(name);
+    return `CASE WHEN ${allowed}${notBlank(value)} THEN ${entryOf(namespace, value)} ELSE '' END`;
+  });
+  return `array_remove(ARRAY[${values.join(', ')}], '')`;
+}
+
+/** Where the snapshot's pass over the customers puts the text of an identifier column. */
+export const identifierColumn = (name: string): string => `p.${quoteName(`id ${name}`)}`;
+
+function slotsSql(source: IdentifierSource, run: readonly string[], { consent }: Selection): string {
+  const tags = run.map((namespace) => tagOf(source.namespaces.indexOf(namespace)));
+  const every = tags.length === source.namespaces.length;
+  const values = Array.from({ length: SLOTS }, (_, slot) => {
+    const conditions = [
+      ...(every ? [] : [`substr(i.tag_${slot}, 1, 1) IN (${tags.map(quoteText).join(', ')})`]),
+      ...(consent === undefined ? [] : [mayGo(`substr(i.tag_${slot}, ${consent.purpose + 2}, 1)`, consent)]),
+    ];
+    return conditions.length === 0 ? `coalesce(i.entry_${slot}, '')` : `CASE WHEN ${conditions.join(' AND ')} THEN i.entry_${slot} ELSE '' END`;
+  });
+  const rest = restColumns(source)
+    .filter((column) => tags.includes(column.tag) && column.purpose === consent?.purpose)
+    .map(({ name, level }) => {
+      const all = `coalesce(o.${name}, ${NO_TEXTS})`;
+      return consent === undefined || level === undefined ? all : `CASE WHEN ${mayGo(quoteText(level), consent)} THEN ${all} ELSE ${NO_TEXTS} END`;
+    });
+  return [`array_remove(ARRAY[${values.join(', ')}], '')`, ...rest].join(' || ');
+}
+
+/** May an identifier of this level go? One that no consent is about goes as the customer does. */
+function mayGo(level: string, { allowed, basis }: NonNullable<Selection['consent']>): string {
+  return `CASE ${level} WHEN '=' THEN ${allowed} WHEN '2' THEN TRUE WHEN '1' THEN ${basis} = 'opt-out' ELSE FALSE END`;
+}
+
+/**
+ * The decision about the person where consents can be about one identifier: allowed as the customer is, or by an identifier that may go.
+ * A person all of whose identifiers were refused one by one is refused, unless the record hangs on the customer id. Never NULL.
+ */
+export function allowedWith(source: IdentifierSource, { namespaces, consent }: Selection): string {
+  const tags = namespaces.flatMap((namespace) => (namespace === 'external_id' ? [] : [quoteText(tagOf(source.namespaces.indexOf(namespace)))]));
+  if (consent === undefined) return 'FALSE';
+  if (tags.length === 0 || rowsOf(source).length === 0) return consent.allowed;
+  const slots = Array.from({ length: SLOTS }, (_, slot) => ({
+    ours: `substr(i.tag_${slot}, 1, 1) IN (${tags.join(', ')})`,
+    level: `substr(i.tag_${slot}, ${consent.purpose + 2}, 1)`,
+  }));
+  const some = `coalesce(${slots.map(({ ours, level }) => `(${ours} AND ${mayGo(level, consent)})`).join(' OR ')}, FALSE)`;
+  if (namespaces.includes('external_id')) return `(${consent.allowed} OR ${some})`;
+  const refused = slots.map(({ ours, level }) => `(${ours} AND ${level} <> '=' AND NOT ${mayGo(level, consent)})`).join(' OR ');
+  return `(${some} OR (${consent.allowed} AND NOT coalesce(${refused}, FALSE)))`;
+}

@@ -1,0 +1,278 @@
+import type { Audience, Column, Role, Table, Workspace } from '../model.ts';
+import type { Query, Relation } from '../ports.ts';
+import { Audiences } from './audience.ts';
+import { canonicalText, field, hash16, hashHex } from './canonical.ts';
+import { allowedSql, bindsIdentifiers, type ConsentSource, consentStates, countrySql, jurisdictionSql, policyOf, regionSql } from './consent.ts';
+import { fieldOf } from './event.ts';
+import {
+  allowedWith,
+  identifierColumns,
+  identifierExpressions,
+  identifierJoins,
+  type IdentifierSource,
+  identifiersSql,
+} from './identifiers.ts';
+import { instantLiteral, NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
+import { MERGED, mergeExpressions } from './merges.ts';
+
+export interface SnapshotSpec {
+  readonly audience: Audience;
+  readonly workspace: Workspace;
+  /** "Now" of the run, epoch milliseconds. */
+  readonly tick: number;
+  /** Key of the member hashes. */
+  readonly memberKeySecret: string;
+  readonly syncs: readonly SnapshotSync[];
+}
+
+export interface SnapshotSync {
+  /** Suffix of the sync's columns. */
+  readonly index: number;
+  readonly purpose: string;
+  /** In the order they are sent; `external_id` is the customer id. */
+  readonly namespaces: readonly string[];
+  /** Columns of the customers table. */
+  readonly traits: readonly Column[];
+  /** Goes into every hash of the sync. */
+  readonly salt: string;
+  /** What the destination holds (`member`), for modes that do not remove who left the rule: withdrawing removes them all the same. */
+  readonly ledger?: Relation;
+}
+
+/** The steps of the query, as relations. */
+const PEOPLE = 'sluice_people';
+const CONSENT = 'sluice_consent';
+const LEVELS = 'sluice_levels';
+const ERASED = 'sluice_erased';
+
+/** Namespaces that are read the same in every country. */
+const WITHOUT_COUNTRY = /^(email|maid|external_id|.*_sha256)$/;
+
+/**
+ * The snapshot of a run: an audience, once for all its syncs. One row for every customer the rule matches, and, where a sync names its
+ * ledger, for every member of it whom the rule matches no more and who may not be held either.
+ *
+ * Columns: `member` (32 hex), `matched`, `holdout`, `country` (ISO alpha-2 or NULL), and per sync `i`: `withheld_i` (`erased`, `excluded`,
+ * `no-consent` or NULL), `hash_i` (16 hex), `identifiers_i` (`namespace chr(31) value` as in the tables, best first), `traits_i` (canonical
+ * texts), `consent_i` (`basis|jurisdiction`).
+ *
+ * Every table is read once, but the identifiers and consents of a narrow rule: they are limited to whom the rule matches, which costs
+ * a second look at the columns of the rule.
+ */
+export function snapshotQuery(spec: SnapshotSpec): Query {
+  const { audience, workspace, tick } = spec;
+  const audiences = new Audiences(workspace, tick);
+  const { customers } = audiences;
+  const matched = audiences.condition(audience);
+  const narrow = audiences.narrow;
+  const excluded = audience.exclude.map((name) => audiences.named(name));
+  const ledgers = spec.syncs.filter(({ ledger }) => ledger !== undefined);
+  const tables = (role: Role): readonly Table[] => workspace.tables.filter((table) => table.role === role);
+  const merges = mergeExpressions(tables('identity-changes'), tick);
+  const consent = new Consent(spec, tables('consents'), merges.length > 0, narrow && ledgers.length === 0);
+  const erasures = tables('erasures');
+  const identifiers: IdentifierSource = {
+    customers,
+    tables: tables('identifiers'),
+    namespaces: [...new Set(spec.syncs.flatMap(({ namespaces }) => namespaces))].filter((namespace) => namespace !== 'external_id'),
+    consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length } : undefined,
+    wanted: narrow && ledgers.length === 0 ? WANTED : undefined,
+  };
+  const traits = new Map(spec.syncs.flatMap((sync) => sync.traits.map((column) => [column.name, column] as const)));
+  const columns = [
+    `${audiences.customerId} AS customer_id`,
+    `${hashHex(`${quoteText(spec.memberKeySecret)} || ${audiences.customerId}`, 32)} AS member`,
+    ...(ledgers.length === 0 ? [] : [`${matched} AS matched`]),
+    `${excluded.length === 0 ? 'FALSE' : excluded.join(' OR ')} AS excluded`,
+    ...consent.residence(customers),
+    ...identifierColumns(customers, identifiers.namespaces).map(({ name }) => `CAST(c.${quoteName(name)} AS varchar) AS ${quoteName(`id ${name}`)}`),
+    ...[...traits.values()].map((column) => `${canonicalText(`c.${quoteName(column.name)}`, column)} AS ${quoteName(`trait ${column.name}`)}`),
+  ];
+  const only = `\n  WHERE ${matched}`;
+  const people = `${PEOPLE} AS (
+  SELECT ${columns.join(',\n    ')}
+  FROM ${audiences.from()}${ledgers.length === 0 ? only : ''}
+)`;
+  const wanted = identifiers.wanted === undefined ? [] : [`${WANTED} AS (SELECT ${audiences.customerId} AS customer_id FROM ${quoteTable(customers.physicalName)} c${only})`];
+
+  const perSync = spec.syncs.map((sync) => syncColumns(sync, identifiers, consent, erasures.length > 0, tick));
+  const held = ledgers.map(({ index }) => `held_${index}`);
+  const inner = [
+    'p.member',
+    `${ledgers.length === 0 ? 'TRUE' : 'p.matched'} AS matched`,
+    `${holdoutSql(audience)} AS holdout`,
+    'p.country',
+    ...ledgers.map(({ index }) => `l_${index}.member IS NOT NULL AS held_${index}`),
+    ...perSync.flat(),
+  ];
+  const joins = [
+    ...ledgers.map(({ index }) => `LEFT JOIN sluice_ledger_${index} l_${index} ON l_${index}.member = p.member`),
+    ...(erasures.length === 0 ? [] : [`LEFT JOIN ${ERASED} x ON x.customer_id = p.customer_id`]),
+    ...(consent.expressions().length === 0 ? [] : [`LEFT JOIN ${CONSENT} s ON s.customer_id = p.customer_id`]),
+    ...identifierJoins(identifiers, 'p.customer_id'),
+  ];
+  const outer = [
+    'member, matched, holdout, country',
+    ...spec.syncs.map((sync) => `withheld_${sync.index}, ${hashSql(sync)} AS hash_${sync.index}, identifiers_${sync.index}, traits_${sync.index}, consent_${sync.index}`),
+  ];
+  const where = ['matched', ...held.map((column, i) => `(${column} AND withheld_${ledgers[i]?.index} IS NOT NULL)`)];
+  const expressions = [
+    ...audiences.expressions(),
+    ...wanted,
+    people,
+    ...merges,
+    ...erasedExpression(erasures, tick, merges.length > 0),
+    ...consent.expressions(),
+    ...identifierExpressions(identifiers),
+  ];
+  const sql = `WITH ${expressions.join(', ')}
+SELECT ${outer.join(',\n  ')}
+FROM (
+  SELECT ${inner.join(',\n    ')}
+  FROM ${[`${PEOPLE} p`, ...joins].join('\n  ')}
+) y${ledgers.length === 0 ? '' : `\nWHERE ${where.join(' OR ')}`}`;
+  const read = [...audiences.tables(), ...identifiers.tables, ...tables('consents'), ...erasures, ...tables('identity-changes')];
+  return {
+    sql,
+    tables: [...new Map(read.map((table) => [table.physicalName, table])).values()],
+    relations: Object.fromEntries(ledgers.flatMap(({ index, ledger }) => (ledger === undefined ? [] : [[`sluice_ledger_${index}`, ledger]]))),
+  };
+}
+
+const WANTED = 'sluice_wanted';
+
+/** A bucket out of 10,000 by the name of the audience and the customer: the same people for as long as both keep their names. */
+const holdoutSql = ({ name, holdout }: Audience): string =>
+  holdout <= 0
+    ? 'FALSE'
+    : `mod(from_base(${hashHex(`${quoteText(`${name}/`)} || p.customer_id`, 12)}, 16), 10000) < ${Math.round(holdout * 100)}`;
+
+/** Consents of all purposes of the run's syncs. */
+class Consent {
+  readonly purposes: readonly string[];
+  readonly levels: boolean;
+  readonly #spec: SnapshotSpec;
+  readonly #source: ConsentSource;
+
+  constructor(spec: SnapshotSpec, tables: readonly Table[], merged: boolean, limited: boolean) {
+    this.#spec = spec;
+    const known = [...new Set(spec.syncs.map(({ purpose }) => purpose))].filter((purpose) => policyOf(spec.workspace.consent, purpose) !== undefined);
+    this.purposes = tables.length === 0 ? [] : known;
+    this.levels = this.purposes.length > 0 && bindsIdentifiers(tables);
+    this.#source = {
+      tables,
+      purposes: this.purposes,
+      tick: spec.tick,
+      merged: merged ? MERGED : undefined,
+      wanted: limited ? WANTED : undefined,
+    };
+  }
+
+  expressions(): readonly string[] {
+    if (this.purposes.length === 0) return [];
+    const customers = `${CONSENT} AS (\n  ${consentStates(this.#source, 'customer')}\n)`;
+    if (!this.levels) return [customers];
+    const levels = this.purposes.map((purpose, i) => {
+      const policy = policyOf(this.#spec.workspace.consent, purpose);
+      if (policy === undefined) return `'0' AS level_${i}`;
+      // A record about one identifier and those about the customer are one history: the latest of all decides.
+      const state = {
+        rank: `greatest(b.rank_${i}, coalesce(s.rank_${i}, 0))`,
+        refused: `coalesce(b.refused_${i}, s.refused_${i})`,
+      };
+      const [optIn, optOut] = [`'opt-in'`, `'opt-out'`].map((basis) => allowedSql(policy, state, basis, this.#spec.tick));
+      return `CASE WHEN b.rank_${i} IS NULL THEN '=' WHEN ${optIn} THEN '2' WHEN ${optOut} THEN '1' ELSE '0' END AS level_${i}`;
+    });
+    return [
+      customers,
+      `${LEVELS} AS (
+  SELECT b.customer_id, b.bound, ${levels.join(', ')}
+  FROM (
+  ${consentStates(this.#source, 'identifier')}
+  ) b
+  LEFT JOIN ${CONSENT} s ON s.customer_id = b.customer_id
+)`,
+    ];
+  }
+
+  /** Columns of the pass over the customers that say whose law counts: `country`, `region`. */
+  residence(customers: Table): readonly string[] {
+    const { jurisdiction } = this.#spec.workspace.consent;
+    const column = (name: string | undefined) => (name === undefined || !customers.columns.some((one) => one.name === name) ? undefined : `CAST(c.${quoteName(name)} AS varchar)`);
+    const country = countrySql(column(jurisdiction?.column));
+    return [`${country} AS country`, `${regionSql(column(jurisdiction?.region), country)} AS region`];
+  }
+
+  /** SQL of a purpose's decision over aliases `p` and `s`. `index` counts where consents can be about one identifier. */
+  decision(purpose: string, tick: number): { readonly allowed: string; readonly basis: string; readonly text: string; readonly index: number } {
+    const policy = policyOf(this.#spec.workspace.consent, purpose);
+    // Fail closed (law 1): a purpose that no policy knows, and a workspace that keeps no consents, allow nothing.
+    if (policy === undefined) return { allowed: 'FALSE', basis: `'opt-in'`, text: `'opt-in|'`, index: -1 };
+    const { basis, jurisdiction } = jurisdictionSql(policy, 'p.country', 'p.region');
+    const index = this.purposes.indexOf(purpose);
+    const allowed = index === -1 ? 'FALSE' : allowedSql(policy, { rank: `s.rank_${index}`, refused: `s.refused_${index}` }, basis, tick);
+    return { allowed, basis, text: `${basis} || '|' || coalesce(${jurisdiction}, '')`, index };
+  }
+}
+
+function syncColumns(sync: SnapshotSync, identifiers: IdentifierSource, consent: Consent, erasures: boolean, tick: number): readonly string[] {
+  const { index: i } = sync;
+  const decision = consent.decision(sync.purpose, tick);
+  const selection = {
+    namespaces: sync.namespaces,
+    customerId: 'p.customer_id',
+    consent: consent.levels && decision.index !== -1 ? { purpose: decision.index, allowed: decision.allowed, basis: decision.basis } : undefined,
+  };
+  const allowed = selection.consent === undefined ? decision.allowed : allowedWith(identifiers, selection);
+  const withheld = [
+    ...(erasures ? [`WHEN x.customer_id IS NOT NULL THEN 'erased'`] : []),
+    `WHEN p.excluded THEN 'excluded'`,
+    `WHEN NOT ${allowed} THEN 'no-consent'`,
+  ];
+  const traits = sync.traits.map((column) => `p.${quoteName(`trait ${column.name}`)}`);
+  return [
+    `CASE ${withheld.join(' ')} END AS withheld_${i}`,
+    `${identifiersSql(identifiers, selection)} AS identifiers_${i}`,
+    `${traits.length === 0 ? NO_TEXTS : `ARRAY[${traits.join(', ')}]`} AS traits_${i}`,
+    `${traits.length === 0 ? `''` : traits.map(field).join(' || ')} AS trait_text_${i}`,
+    `${decision.text} AS consent_${i}`,
+  ];
+}
+
+/** Everything of a row that is sent. */
+function hashSql({ index: i, salt, namespaces }: SnapshotSync): string {
+  const country = namespaces.some((namespace) => !WITHOUT_COUNTRY.test(namespace));
+  return hash16(
+    [
+      quoteText(`${salt}/`),
+      `CAST(cardinality(identifiers_${i}) AS varchar) || '/'`,
+      field(`array_join(identifiers_${i}, chr(30))`),
+      ...(country ? [field('country')] : []),
+      `trait_text_${i}`,
+      field(`consent_${i}`),
+    ].join(' || '),
+  );
+}
+
+/** Customers whose erasure was asked for by now, ids that were merged away as the survivor. */
+function erasedExpression(tables: readonly Table[], tick: number, merged: boolean): readonly string[] {
+  if (tables.length === 0) return [];
+  const ids = tables.map((table) => {
+    const time = fieldOf(table, 'requested_at');
+    const now = instantLiteral(time, tick, new Date(tick).toISOString().slice(0, 10));
+    return `SELECT CAST(${quoteName(fieldOf(table, 'customer_id').name)} AS varchar) AS customer_id FROM ${quoteTable(table.physicalName)} WHERE ${quoteName(time.name)} <= ${now}`;
+  });
+  const all = ids.join(' UNION ALL ');
+  return [
+    merged
+      ? `${ERASED} AS (
+  SELECT DISTINCT customer_id FROM (
+    ${all} UNION ALL SELECT m.to_id FROM (${all}) e JOIN ${MERGED} m ON m.from_id = e.customer_id
+  ) e
+)`
+      : `${ERASED} AS (
+  SELECT DISTINCT e.customer_id FROM (${all}) e
+)`,
+  ];
+}
+
