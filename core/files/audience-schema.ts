@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { EVENT_KEYS } from './event-condition.ts';
-import { TESTS } from './column-test.ts';
+import type { EVENT_KEYS } from './event-condition.ts';
+import type { TESTS } from './column-test.ts';
 
 /**
  * The shape of an audience file. Names, literals, times and schedules are checked by the readers beside this file, which know the contracts;

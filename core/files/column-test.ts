@@ -4,7 +4,7 @@ import type { Column, Literal, Rule, Test } from '../model.ts';
 import { nearest } from '../problems.ts';
 import type { ContractTable } from './contract.ts';
 import { readDuration, readInstant, readLiteral, readText } from './literal.ts';
-import { entries, kindOf } from './source.ts';
+import { entries, kindOf, writtenOf } from './source.ts';
 import type { Source } from './source.ts';
 import { isDay } from './words-of-time.ts';
 
@@ -190,7 +190,7 @@ const literal = ({ source, table, column }: Tested, node: Node | null): Literal 
 /** A timestamp is never equal to a day: it would only match midnight, which nobody means. */
 function usableEquality({ source, column }: Tested, value: Literal, node: Node | null): boolean {
   if (value.type !== 'timestamp' || !isDay(value.value)) return true;
-  const written = isScalar(node) ? String(node.value) : '';
+  const written = writtenOf(node);
   source.report(node, {
     rule: 'day-for-time',
     message: `"${column.name}" is a point in time; equal to "${written}" would mean midnight exactly.`,

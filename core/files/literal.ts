@@ -2,7 +2,7 @@ import { isScalar } from 'yaml';
 import type { Node } from 'yaml';
 import type { Column, Duration, Instant, Literal } from '../model.ts';
 import type { IntegerRange } from './physical-type.ts';
-import { kindOf } from './source.ts';
+import { kindOf, writtenOf } from './source.ts';
 import type { Source } from './source.ts';
 import { DURATION_FORM, INSTANT_FORM, isDay, parseDuration, parseInstant } from './words-of-time.ts';
 
@@ -26,7 +26,7 @@ export function readLiteral(source: Source, column: Column, node: Node | null, i
   switch (column.type) {
     case 'string':
       if (typeof value === 'string') return usableText(source, node, value) ? { type: 'string', value } : undefined;
-      mismatch(source, column, node, `Put it in quotes: "${node.source ?? String(value)}".`);
+      mismatch(source, column, node, `Put it in quotes: "${writtenOf(node)}".`);
       return undefined;
     case 'boolean':
       if (typeof value === 'boolean') return { type: 'boolean', value };
@@ -44,7 +44,7 @@ export function readLiteral(source: Source, column: Column, node: Node | null, i
       if (column.type === 'date' && instant.kind === 'absolute' && !isDay(instant)) {
         source.report(node, {
           rule: 'wrong-type',
-          message: `"${column.name}" is a date; "${String(value)}" has a time of day.`,
+          message: `"${column.name}" is a date; "${writtenOf(node)}" has a time of day.`,
           hint: `Write "${instant.iso.slice(0, 10)}".`,
         });
         return undefined;
@@ -88,7 +88,7 @@ function usableText(source: Source, node: Node, value: string): boolean {
 export function readText(source: Source, key: string, node: Node | null): string | undefined {
   if (!isScalar(node) || typeof node.value !== 'string') {
     const quoted =
-      isScalar(node) && node.value !== null ? `Put it in quotes: "${node.source ?? String(node.value)}".` : undefined;
+      isScalar(node) && node.value !== null ? `Put it in quotes: "${writtenOf(node)}".` : undefined;
     source.report(node, { rule: 'wrong-type', message: `"${key}" must be a text, not ${kindOf(node)}.`, hint: quoted });
     return undefined;
   }
@@ -178,7 +178,7 @@ export function readDuration(source: Source, key: string, node: Node | null): Du
   const text = isScalar(node) && typeof node.value === 'string' ? node.value : undefined;
   const duration = text === undefined ? undefined : parseDuration(text);
   if (duration) return duration;
-  const ago = text !== undefined && / ago$/.test(text.trim());
+  const ago = text !== undefined && text.trim().endsWith(' ago');
   source.report(node, {
     rule: 'invalid-time',
     message:

@@ -2,7 +2,7 @@ import { isMap, isScalar } from 'yaml';
 import type { Node } from 'yaml';
 import type { z } from 'zod';
 import { nearest } from '../problems.ts';
-import { keyOf, kindOf, nodeAt, valueOf } from './source.ts';
+import { keyOf, kindOf, nodeAt, valueOf, writtenOf } from './source.ts';
 import type { Source } from './source.ts';
 
 /** How a file's parts are called in messages: the nouns for a path's last key, `''` for the file itself. */
@@ -77,7 +77,7 @@ function explain(issue: Issue, key: string, node: Node): { rule: string; message
     }
     case 'invalid_value': {
       const known = issue.values.map(String);
-      const given = isScalar(node) ? String(node.value) : kindOf(node);
+      const given = isScalar(node) ? writtenOf(node) : kindOf(node);
       const near = nearest(given, known);
       const list = known.length === 1 ? `must be ${known[0]}` : `must be one of ${known.join(', ')}`;
       return { rule: 'invalid-value', message: `"${key}" ${list}, not "${given}".`, hint: near && `Did you mean "${near}"?` };
@@ -96,7 +96,7 @@ function wrongType(key: string, expected: string, node: Node): { rule: string; m
   const subject = key === '' ? 'The file' : `"${key}"`;
   const quote =
     expected.startsWith('a text') && isScalar(node) && typeof node.value !== 'string' && node.value !== null
-      ? `Put it in quotes: "${node.source ?? String(node.value)}".`
+      ? `Put it in quotes: "${writtenOf(node)}".`
       : undefined;
   return { rule: 'wrong-type', message: `${subject} must be ${expected}, not ${kindOf(node)}.`, hint: quote };
 }

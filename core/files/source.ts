@@ -194,7 +194,15 @@ export function kindOf(node: unknown): string {
 }
 
 /** The text of a key. Keys are scalars once a file has parsed. */
-export const keyText = (pair: Pair): string => (isScalar(pair.key) ? String(pair.key.value ?? pair.key.source ?? '') : '');
+export const keyText = (pair: Pair): string => writtenOf(pair.key);
+
+/** A scalar as the file has it, without quotes; nothing of anything else. */
+export function writtenOf(node: unknown): string {
+  if (!isScalar(node)) return '';
+  const { value, source } = node;
+  if (typeof value === 'string') return value;
+  return source ?? (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean' ? String(value) : '');
+}
 
 /** Pairs of a mapping as `[key, key node, value node]`. A value left out is null. */
 export function entries(map: YAMLMap): (readonly [key: string, keyNode: Node, value: ParsedNode | null])[] {

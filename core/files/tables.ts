@@ -5,6 +5,9 @@ const byNameAndVersion = (table: Table): string => `${table.name} ${majorOf(tabl
 const majorOf = (table: Table): number => Number(table.version.split('.')[0]);
 
 /** The table of a role that has one: the active contract's, else a deprecated one's. */
+export const oneOfRole = (tables: readonly Table[], role: Role): Table | undefined => tables.find((table) => table.role === role);
+
+/** The same of contracts as they were read. */
 export const oneOf = (tables: readonly ContractTable[], role: Role): ContractTable | undefined =>
   tables.find(({ table }) => table.role === role);
 
