@@ -1,0 +1,190 @@
+import type { Column, LogicalType, QualityRule, Table } from '../model.ts';
+import type { Query, Row } from '../ports.ts';
+import { nearest } from '../problems.ts';
+import { durationText, minus } from '../time.ts';
+import { fieldOf } from './event.ts';
+import { millisecondsOf, quoteName, quoteTable, quoteText } from './literal.ts';
+
+/** What is wrong with a table. `schema`: table and contract disagree. `data`: its rows break the contract. Counts only, never a value. */
+export interface GateFinding {
+  readonly kind: 'schema' | 'data';
+  /** The table's name in its contract. */
+  readonly table: string;
+  readonly message: string;
+}
+
+/** A table as the warehouse sees it; null when it is not there. */
+export type Described = readonly { readonly name: string; readonly type: string }[] | null;
+
+/** One query a table, one row each: every count that `dataFindings` judges. Columns `n` and `c0`, `c1`, ... in the order of `checksOf`. */
+export const gateQueries = (tables: readonly Table[], tick: number): readonly { readonly table: Table; readonly query: Query }[] =>
+  tables.map((table) => ({ table, query: gateQuery(table, tick) }));
+
+export function gateQuery(table: Table, tick: number): Query {
+  const counts = checksOf(table, tick).map(({ sql }, i) => `${sql} AS c${i}`);
+  return { sql: `SELECT ${['count(*) AS n', ...counts].join(',\n  ')}\nFROM ${quoteTable(table.physicalName)} t`, tables: [table] };
+}
+
+/** Everything that is wrong with a table; its rows are judged only when its columns are right. */
+export function gateFindings(table: Table, described: Described, rows: readonly Row[], tick: number): readonly GateFinding[] {
+  const schema = schemaFindings(table, described);
+  return schema.length > 0 ? schema : dataFindings(table, rows[0], tick);
+}
+
+/** Compares the declared columns with the table's. */
+export function schemaFindings(table: Table, described: Described): readonly GateFinding[] {
+  const find = (message: string): GateFinding => ({ kind: 'schema', table: table.name, message });
+  if (described === null) return [find(`The table "${table.name}" is not there. ${table.file} says where it should be.`)];
+  // Both engines compare names of columns without regard to case.
+  const types = new Map(described.map(({ name, type }) => [name.toLowerCase(), type]));
+  return table.columns.flatMap((column): GateFinding[] => {
+    const type = types.get(column.name.toLowerCase());
+    if (type === undefined) {
+      const near = nearest(column.name, types.keys());
+      return [
+        find(
+          `"${table.name}" has no column "${column.name}", which ${table.file} declares.${near === undefined ? '' : ` It has "${near}".`} ` +
+            'A renamed column is a new major version of the contract.',
+        ),
+      ];
+    }
+    return fits(type, column)
+      ? []
+      : [find(`"${table.name}.${column.name}" is of type ${type}; ${table.file} declares ${declared(column)}. A retyped column is a new major version of the contract.`)];
+  });
+}
+
+const declared = ({ type, zoned }: Column): string => (type === 'timestamp' && zoned ? 'timestamp with time zone' : type);
+
+/** Judges the row of `gateQuery`. */
+export function dataFindings(table: Table, row: Row | undefined, tick: number): readonly GateFinding[] {
+  const find = (message: string): GateFinding => ({ kind: 'data', table: table.name, message });
+  const n = Number(row?.['n'] ?? 0);
+  if (n === 0 && table.role === 'customers') return [find(`"${table.name}" is empty: everybody would be removed.`)];
+  return checksOf(table, tick).flatMap(({ judge }, i) => {
+    const cell = row?.[`c${i}`];
+    const message = judge(cell === null || cell === undefined ? null : Number(cell), n);
+    return message === undefined ? [] : [find(message)];
+  });
+}
+
+/** Consent records with a status the contract does not list: they refuse, and somebody should know. */
+export function unknownStatusQuery(table: Table): Query {
+  const words = Object.keys(table.statuses ?? { granted: '', denied: '', withdrawn: '', pending: '' });
+  const status = `t.${quoteName(fieldOf(table, 'status').name)}`;
+  return {
+    sql: `SELECT count(*) AS n FROM ${quoteTable(table.physicalName)} t WHERE ${status} IS NULL OR ${status} NOT IN (${words.map(quoteText).join(', ') || `''`})`,
+    tables: [table],
+  };
+}
+
+interface Check {
+  /** An aggregate over `t`: a count, or epoch milliseconds. */
+  readonly sql: string;
+  /** The message when it is wrong; `n` rows in all. */
+  readonly judge: (count: number | null, n: number) => string | undefined;
+}
+
+const some = (count: number): string => `${count.toLocaleString('en-US')} ${count === 1 ? 'row' : 'rows'}`;
+
+function checksOf(table: Table, tick: number): readonly Check[] {
+  return [...identityChecks(table), ...requiredChecks(table), ...freshnessChecks(table, tick), ...table.quality.map((rule) => qualityCheck(table, rule))];
+}
+
+/** A customer is one row, and has an id. */
+function identityChecks(table: Table): readonly Check[] {
+  if (table.role !== 'customers') return [];
+  const column = fieldOf(table, 'customer_id');
+  const id = `CAST(t.${quoteName(column.name)} AS varchar)`;
+  return [
+    {
+      sql: `count(CASE WHEN ${id} IS NULL OR ${id} = '' THEN 1 END)`,
+      judge: (count) => (count ? `${some(count)} of "${table.name}" ${count === 1 ? 'has' : 'have'} no ${column.name}.` : undefined),
+    },
+    {
+      sql: duplicatesSql(table, column.name),
+      judge: (count) =>
+        count ? `${count.toLocaleString('en-US')} ${count === 1 ? 'value' : 'values'} of "${table.name}.${column.name}" ${count === 1 ? 'is' : 'are'} there more than once.` : undefined,
+    },
+  ];
+}
+
+/** How many values a column has more than once. Grouped, not count(DISTINCT), which engines keep in memory. */
+const duplicatesSql = (table: Table, column: string): string =>
+  `(SELECT count(*) FROM (SELECT 1 AS one FROM ${quoteTable(table.physicalName)} d WHERE d.${quoteName(column)} IS NOT NULL GROUP BY d.${quoteName(column)} HAVING count(*) > 1) g)`;
+
+function requiredChecks(table: Table): readonly Check[] {
+  const id = table.role === 'customers' ? table.fields['customer_id'] : undefined;
+  const fields = new Set(Object.values(table.fields));
+  return table.columns
+    .filter(({ name, required }) => required && name !== id && (table.role === 'customers' || fields.has(name)))
+    .map(({ name }) => ({
+      sql: `count(CASE WHEN t.${quoteName(name)} IS NULL THEN 1 END)`,
+      judge: (count: number | null) => (count ? `${some(count)} of "${table.name}" ${count === 1 ? 'has' : 'have'} no ${name}, which the contract requires.` : undefined),
+    }));
+}
+
+function freshnessChecks(table: Table, tick: number): readonly Check[] {
+  const { freshness } = table;
+  const column = table.columns.find(({ name }) => name === freshness?.column);
+  if (freshness === undefined || column === undefined) return [];
+  const oldest = minus(tick, freshness.maxAge, 'UTC');
+  return [
+    {
+      sql: `max(${millisecondsOf(`t.${quoteName(column.name)}`, column)})`,
+      judge: (newest) => {
+        const limit = `the contract allows ${durationText(freshness.maxAge)}`;
+        if (newest === null) return `"${table.name}.${column.name}" has no value to tell its age by; ${limit}.`;
+        return newest < oldest ? `"${table.name}" is stale: the newest ${column.name} is ${age(tick - newest)} old; ${limit}.` : undefined;
+      },
+    },
+  ];
+}
+
+function age(ms: number): string {
+  const hours = Math.floor(ms / 3_600_000);
+  if (hours >= 48) return `${Math.floor(hours / 24)} days`;
+  return hours >= 1 ? `${hours} ${hours === 1 ? 'hour' : 'hours'}` : `${Math.floor(ms / 60_000)} minutes`;
+}
+
+function qualityCheck(table: Table, rule: QualityRule): Check {
+  switch (rule.kind) {
+    case 'row-count':
+      return {
+        sql: 'count(*)',
+        judge: (_count, n) => {
+          if (rule.min !== undefined && n < rule.min) return `"${table.name}" has ${some(n)}; the contract asks for at least ${rule.min.toLocaleString('en-US')}.`;
+          return rule.max !== undefined && n > rule.max ? `"${table.name}" has ${some(n)}; the contract allows at most ${rule.max.toLocaleString('en-US')}.` : undefined;
+        },
+      };
+    case 'null-values':
+      return {
+        sql: `count(CASE WHEN t.${quoteName(rule.column)} IS NULL THEN 1 END)`,
+        judge: (count, n) => {
+          const percent = n === 0 ? 0 : ((count ?? 0) / n) * 100;
+          return percent > rule.maxPercent ? `${percent.toFixed(1)} % of "${table.name}.${rule.column}" is unknown; the contract allows ${rule.maxPercent} %.` : undefined;
+        },
+      };
+    case 'unique':
+      return {
+        sql: duplicatesSql(table, rule.column),
+        judge: (count) => (count ? `${count.toLocaleString('en-US')} ${count === 1 ? 'value' : 'values'} of "${table.name}.${rule.column}" ${count === 1 ? 'is' : 'are'} there more than once.` : undefined),
+      };
+  }
+}
+
+/** Type names of Trino and DuckDB, lower case and without arguments, that hold what a logical type promises. */
+const FITS: Readonly<Record<LogicalType, ReadonlySet<string>>> = {
+  string: new Set(['varchar', 'char', 'string', 'text', 'uuid', 'enum']),
+  integer: new Set(['tinyint', 'smallint', 'int', 'integer', 'bigint', 'hugeint', 'utinyint', 'usmallint', 'uinteger', 'ubigint', 'uhugeint']),
+  number: new Set(['decimal', 'numeric', 'double', 'real', 'float', 'tinyint', 'smallint', 'int', 'integer', 'bigint', 'hugeint', 'utinyint', 'usmallint', 'uinteger', 'ubigint']),
+  boolean: new Set(['boolean', 'bool']),
+  date: new Set(['date']),
+  timestamp: new Set(['timestamp', 'datetime', 'timestamp_s', 'timestamp_ms', 'timestamp_ns', 'timestamp without time zone']),
+};
+const ZONED: ReadonlySet<string> = new Set(['timestamp with time zone', 'timestamptz']);
+
+function fits(type: string, column: Column): boolean {
+  const base = type.toLowerCase().replace(/\([^)]*\)/g, '').replace(/\s+/g, ' ').trim();
+  return (column.type === 'timestamp' && column.zoned ? ZONED : FITS[column.type]).has(base);
+}
