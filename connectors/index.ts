@@ -1,6 +1,7 @@
 import type { Connector } from '../core/connector.ts';
 import { braze } from './braze.ts';
 import { files } from './files.ts';
+import { klaviyo } from './klaviyo.ts';
 import { meta } from './meta.ts';
 import { segment } from './segment.ts';
 import { webhook } from './webhook.ts';
@@ -12,6 +13,7 @@ const entry = <Settings, Secret>(connector: Connector<Settings, Secret>): Connec
 export const connectors: Readonly<Record<string, Connector>> = {
   braze: entry(braze),
   files: entry(files),
+  klaviyo: entry(klaviyo),
   meta: entry(meta),
   segment: entry(segment),
   webhook: entry(webhook),

@@ -172,7 +172,7 @@ export const segment: Connector<Settings, Secret> = {
         headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
         body: JSON.stringify({ regulationType: context.settings.regulation, subjectType: 'USER_ID', subjectIds }),
       });
-      if (response.status !== 200) throw failure(response, context);
+      if (response.status < 200 || response.status > 299) throw failure(response, context);
       json(response);
     }
     // Segment works on regulations for up to 30 days.
@@ -216,7 +216,7 @@ async function lookAtSource(context: Context<Settings, Secret>): Promise<void> {
     headers: { authorization: `Bearer ${token}` },
   });
   if (response.status === 404) throw new DestinationBroken(`Segment has no source ${id}.`, WAYS_OUT[404] as string);
-  if (response.status !== 200) throw failure(response, context);
+  if (response.status < 200 || response.status > 299) throw failure(response, context);
   const parsed = sourceAnswer.safeParse(json(response));
   if (!parsed.success) throw new TryAgain('Segment answered about the source in a form it does not document.');
   const { enabled, writeKeys } = parsed.data.data.source;
