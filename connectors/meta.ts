@@ -153,20 +153,27 @@ export const meta: Connector<Settings, Secret> = {
   },
 
   encode(context, list, op, member) {
-    const columns = columnsOf(list, op);
-    const values = columns.map((column) => member.identifiers.filter((one) => one.namespace === column).map((one) => one.value));
-    const strong = values.filter((_, index) => isStrong(columns[index] ?? ''));
-    const count = Math.max(0, ...strong.map((some) => some.length));
-    if (count === 0) return { text: '', rows: 0 };
+    const { places, shared } = layoutOf(list, op);
+    const first = shared.map(() => EMPTY);
+    // Several e-mail addresses are several rows. What there is one of (the external id, the weak ones) stands in each of them.
+    const more: string[][] = [];
+    const counts: number[] = [];
+    let strong = false;
+    for (const { namespace, value } of member.identifiers) {
+      const place = places.get(namespace);
+      if (place === undefined) continue;
+      strong ||= isStrong(namespace);
+      const row = counts[place] ?? 0;
+      counts[place] = row + 1;
+      if (row === 0) first[place] = JSON.stringify(value);
+      else (more[row - 1] ??= shared.map(() => EMPTY))[place] = JSON.stringify(value);
+    }
+    if (!strong) return { text: '', rows: 0 };
     const options = op === 'upsert' && context.settings.limited_data_use ? `,${limitedDataUse(member)}` : '';
-    const rows = Array.from({ length: count }, (_, row) => {
-      // Several e-mail addresses are several rows. What there is one of (the external id, the weak ones) stands in each of them.
-      const cells = values.map(
-        (some, index) => some[row] ?? (some.length === 1 && isShared(columns[index] ?? '') ? some[0] : '') ?? '',
-      );
-      return `[${cells.map((cell) => JSON.stringify(cell)).join(',')}${options}]`;
-    });
-    return { text: rows.join(','), rows: count };
+    let text = `[${first.join(',')}${options}]`;
+    for (const cells of more)
+      text += `,[${cells.map((cell, place) => (shared[place] ? first[place] : cell)).join(',')}${options}]`;
+    return { text, rows: 1 + more.length };
   },
 
   async send(context, list, batch) {
@@ -218,11 +225,34 @@ const answers = (items: readonly Pick<Item, 'rows' | 'member'>[], outcome: Outco
   });
 
 const isStrong = (column: string): boolean => (STRONG as readonly string[]).includes(column);
-const isShared = (column: string): boolean => column === 'external_id' || !isStrong(column);
+const EMPTY = '""';
 
 /** A removal may take back identifiers that the sync no longer sends: its columns are all the strong ones. */
 const columnsOf = (list: { readonly id: string; readonly columns?: string }, op: string): readonly string[] =>
   op === 'remove' ? STRONG : (list.columns ?? '').split(',');
+
+interface Layout {
+  /** Namespace -> place in a row. */
+  readonly places: ReadonlyMap<string, number>;
+  /** By place: whether the one value stands in every row of a member. */
+  readonly shared: readonly boolean[];
+}
+
+const layouts = new Map<string, Layout>();
+
+/** Made once a schema, not once a member: there are millions of them, and a handful of schemas. */
+function layoutOf(list: { readonly id: string; readonly columns?: string }, op: string): Layout {
+  const key = op === 'remove' ? 'remove' : (list.columns ?? '');
+  const known = layouts.get(key);
+  if (known !== undefined) return known;
+  const columns = columnsOf(list, op);
+  const layout = {
+    places: new Map(columns.map((column, place) => [column, place])),
+    shared: columns.map((column) => column === 'external_id' || !isStrong(column)),
+  };
+  layouts.set(key, layout);
+  return layout;
+}
 
 /** Options, country (1: US), state (1000: California; 0: Meta looks itself). Guide "Data Processing Options", as of 2026-09-12. */
 function limitedDataUse({ consent }: Member): string {

@@ -48,8 +48,19 @@ const failure = (status: number, code: number, message: string, subcode?: number
   },
 });
 
-const cell = z.union([z.string(), z.literal([0, 1, 1000]), z.array(z.literal('LDU')).max(1)]);
-const payload = z.strictObject({ schema: z.array(z.string()).min(1), data: z.array(z.array(cell)).min(1) });
+type Cell = string | 0 | 1 | 1000 | readonly 'LDU'[];
+
+/** By hand, because a request has tens of thousands of cells. */
+const isCell = (cell: unknown): cell is Cell =>
+  typeof cell === 'string' ||
+  cell === 0 ||
+  cell === 1 ||
+  cell === 1000 ||
+  (Array.isArray(cell) && cell.length <= 1 && cell.every((option) => option === 'LDU'));
+const rowsOfCells = z.custom<Cell[][]>(
+  (data) => Array.isArray(data) && data.length > 0 && data.every((row) => Array.isArray(row) && row.every(isCell)),
+);
+const payload = z.strictObject({ schema: z.array(z.string()).min(1), data: rowsOfCells });
 const upload = z.strictObject({
   payload,
   session: z.strictObject({
@@ -201,26 +212,26 @@ function changeRows(
   const invalid: unknown[] = [];
   for (const [index, row] of data.entries()) {
     if (row.length !== schema.length) refuse('Row and schema have different lengths');
-    const ids = row.flatMap((value, column) => identifierOf(schema[column] ?? '', value));
-    const bad = ids.includes('invalid') || ids.length === 0 || call.refusesRow(index);
-    if (bad) invalid.push(row);
-    else
-      change(
-        ids,
-        row.some((value) => Array.isArray(value) && value.length > 0),
-      );
+    const ids: string[] = [];
+    let [bad, limited] = [false, false];
+    for (let column = 0; column < row.length; column += 1) {
+      const [key, value] = [schema[column] as string, row[column] as Cell];
+      if (value === '') continue;
+      if (OPTIONS.includes(key)) limited ||= typeof value === 'object' && value.length > 0;
+      else if (!isValid(key, value)) bad = true;
+      else if (STRONG[key] !== undefined) ids.push(`${STRONG[key]}:${value}`);
+    }
+    if (bad || ids.length === 0 || call.refusesRow(index)) invalid.push(row);
+    else change(ids, limited);
   }
   return { invalid };
 }
 
-/** The strong identifier a cell holds, nothing for an empty or a weak one, `invalid` for what Meta cannot match. */
-function identifierOf(key: string, value: z.infer<typeof cell>): string[] {
-  if (value === '' || OPTIONS.includes(key)) return [];
-  if (typeof value !== 'string') return ['invalid'];
-  if (HASHED.has(key) && !/^[0-9a-f]{64}$/.test(value)) return ['invalid'];
-  if (key === 'MADID' && !/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value)) return ['invalid'];
-  const namespace = STRONG[key];
-  return namespace === undefined ? [] : [`${namespace}:${value}`];
+/** Whether Meta can match the cell: hashes where it wants hashes, a UUID where it wants that, and text. */
+function isValid(key: string, value: Cell): value is string {
+  if (typeof value !== 'string') return false;
+  if (HASHED.has(key)) return /^[0-9a-f]{64}$/.test(value);
+  return key !== 'MADID' || /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value);
 }
 
 function addRow(list: List, ids: readonly string[], limited: boolean): void {
