@@ -46,13 +46,13 @@ export const STATE = '.sluice';
 export async function checkWorkspace(
   dir: string,
   environment = environmentOf(),
-): Promise<Found & { readonly workspace: Workspace | undefined }> {
+): Promise<Found & { readonly workspace: Workspace | null }> {
   const texts = await readWorkspaceFiles(dir);
   const { workspace, problems } = loadWorkspace(texts, { connectors, environment });
-  if (workspace === undefined) return { texts, problems, workspace };
-  const warehouse = await openDuckDb({ dir });
+  if (workspace === null) return { texts, problems, workspace };
+  const warehouse = await openDuckDb({ dir, environment });
   try {
-    return { texts, problems: inOrder([...problems, ...(await sqlProblems(workspace, warehouse))]), workspace };
+    return { texts, problems: inOrder([...problems, ...(await sqlProblems(workspace, texts, (sql, tables) => warehouse.validate(sql, tables)))]), workspace };
   } finally {
     await warehouse.close();
   }
@@ -63,14 +63,14 @@ export async function checkWorkspace(
  * With an error in the files it answers with what was found instead. Close it when done.
  */
 export async function openWorkspace(dir: string, options: OpenOptions = {}): Promise<OpenWorkspace | Found> {
-  const clock = options.clock ?? systemClock;
-  const { workspace, ...found } = await checkWorkspace(dir, options.environment);
-  if (workspace === undefined || found.problems.some(({ severity }) => severity === 'error')) return found;
+  const { clock = systemClock, environment = environmentOf() } = options;
+  const { workspace, ...found } = await checkWorkspace(dir, environment);
+  if (workspace === null || found.problems.some(({ severity }) => severity === 'error')) return found;
 
   const root = join(dir, STATE);
   const key = await memberKey(root);
   const store = await openLocalStore({ root, clock });
-  const warehouse = await openDuckDb({ dir, temporary: join(root, 'spill') });
+  const warehouse = await openDuckDb({ dir, environment, temporary: join(root, 'spill') });
   const destinations = openDestinations({
     connectors,
     secrets: localSecrets(process.env, join(root, 'secrets.yaml')),

@@ -7,7 +7,8 @@ import { commitTask, ledgerCounts, sealed } from './commit.ts';
 import { StalePlan } from './deliver.ts';
 import { attemptOf } from './diff.ts';
 import { type HeldLease, holdLease } from './lease.ts';
-import { assertLedgerWhole } from './ledger-check.ts';
+import { assertLedgerWhole, LedgerDamaged } from './ledger-check.ts';
+import { PointerDamaged } from '../pointer-damaged.ts';
 import type { JournalFor, RunDocument, RunInput, RunPorts, SyncPlan } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { rejectionRelation, UnknownName } from './relations.ts';
@@ -213,9 +214,16 @@ export async function status({ ports }: Operations, audiences?: readonly string[
     if (audiences !== undefined && !audiences.includes(audience.name)) continue;
     for (const one of audience.syncs) {
       const key = syncKey(audience.name, one.to);
-      const pointer = await ports.store.pointers.get(key);
       const last = runs.find(({ document }) => document.of.audience === audience.name && document.plans.some((p) => p.destination === one.to));
-      const damaged = await assertLedgerWhole(ports.store.files, key, pointer).then(() => undefined, (error: Error) => error.message);
+      let pointer: Pointer | null = null;
+      let damaged: string | undefined;
+      try {
+        pointer = await ports.store.pointers.get(key);
+        await assertLedgerWhole(ports.store.files, key, pointer);
+      } catch (error) {
+        if (!(error instanceof LedgerDamaged)) throw error;
+        damaged = error.message;
+      }
       const counts = damaged === undefined ? await ledgerCounts(ports, pointer?.members) : { acknowledged: 0, uncertain: 0 };
       const parked = damaged === undefined ? await ports.warehouse.rows(parkedQuery(rejectionRelation(pointer?.rejections), PARK_AFTER)) : [];
       all.push({
@@ -290,6 +298,7 @@ export async function rollback({ ports }: Operations, audience: string, destinat
 /** Law 2: forgets the rejections of a sync, so that parked rows are sent again by the next run. */
 export async function retryRejected({ ports }: Operations, audience: string, destination: string): Promise<Pointer> {
   return changePointer(ports, audience, destination, async (current) => {
+    if (current instanceof PointerDamaged) throw current;
     const empty = { sql: `SELECT member, hash, times, reason FROM rejections WHERE 1 = 0`, relations: { rejections: rejectionRelation(current.rejections) } };
     const run = ulid(ports.clock.now(), ports.clock.random);
     const at = ports.store.files.location(`ledger/${audience}/${destination}/${run}/${attemptOf(ports)}/rejections`);
@@ -297,9 +306,13 @@ export async function retryRejected({ ports }: Operations, audience: string, des
   });
 }
 
-async function changePointer(ports: RunPorts, audience: string, destination: string, next: (current: Pointer) => Promise<Pointer>): Promise<Pointer> {
+async function changePointer(ports: RunPorts, audience: string, destination: string, next: (current: Pointer | PointerDamaged) => Promise<Pointer>): Promise<Pointer> {
   const key = syncKey(audience, destination);
-  const current = await ports.store.pointers.get(key);
+  // A pointer that was altered by hand still has a version to move on from; only a rollback needs no more than that.
+  const current = await ports.store.pointers.get(key).catch((error: unknown) => {
+    if (error instanceof PointerDamaged) return error;
+    throw error;
+  });
   if (current === null) throw new PlanRefused(`"${audience}" was never delivered to ${destination}.`);
   const { lease } = await holdLease(ports, ulid(ports.clock.now(), ports.clock.random), audience, destination);
   try {

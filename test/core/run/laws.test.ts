@@ -94,13 +94,13 @@ describe('a mirror of members (webhook)', () => {
     world = await hook();
     const consents = granted('mail', 'a', 'b');
     world.write({ customers: people('a', 'b'), consents });
-    world.sandbox.platform('webhook').faults({ kind: 'refuse-rows', every: 2 });
+    world.sandbox.platform('webhook').faults({ kind: 'refuse-rows', rows: 2 });
     const seen: unknown[] = [];
     for (let i = 0; i < 4; i++) {
       const report = await world.open((ops) => sync(ops, 'gold', { tick: T }));
       seen.push([report.syncs[0]?.add, report.syncs[0]?.outcomes?.rejected, report.syncs[0]?.withheld.parked]);
       // The row refused first is alone from the second run on: every row of a request is refused then.
-      world.sandbox.platform('webhook').faults({ kind: 'refuse-rows', every: 1 });
+      world.sandbox.platform('webhook').faults({ kind: 'refuse-rows', rows: 1 });
     }
     expect(seen).toEqual([[2, 1, 0], [1, 1, 0], [1, 1, 0], [0, 0, 1]]);
     world.sandbox.platform('webhook').faults();
