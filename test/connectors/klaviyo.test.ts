@@ -20,7 +20,7 @@ connectorContract({
   connector: klaviyo,
   standIn,
   settings: {},
-  identifiers: ['external_id', 'email', 'phone'],
+  identifiers: ['external_id', 'email'],
   wrongSecret: { api_key: 'pk_wrong_key' },
   traits: { first_name: 'Canary', ltv_band: 'gold', visits: 3, favourite: null },
   poison: (person) => ({
