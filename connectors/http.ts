@@ -48,7 +48,13 @@ export function createHttp(options: HttpOptions = {}): ClosableHttp {
     refuseAddress(target, allowLoopback, allowPrivate);
     const signal = AbortSignal.timeout(timeoutMs);
     try {
-      const answer = await request(target, { dispatcher: agent, method, headers, body, signal });
+      const answer = await request(target, {
+        dispatcher: agent,
+        method,
+        headers: { 'user-agent': 'sluice', ...headers },
+        body,
+        signal,
+      });
       const text = await readText(answer.body, maxResponseBytes, target.host);
       if (answer.statusCode >= 300 && answer.statusCode < 400 && answer.statusCode !== 304) {
         throw new DestinationBroken(

@@ -66,16 +66,23 @@ export async function startSandbox(standIns: readonly StandIn[], options: Sandbo
   const saved = options.file !== undefined && existsSync(options.file) ? readStates(options.file) : {};
   const rooms = new Map(standIns.map((one) => [one.name, new Room(one, url, options.windows?.[one.name], saved[one.name])]));
   let changed = false;
+  let resting = 0;
   const save = (): void => {
     if (options.file === undefined || !changed) return;
     changed = false;
+    const begun = performance.now();
     writeFileSync(`${options.file}.new`, serialize(Object.fromEntries([...rooms].map(([name, room]) => [name, room.state()]))));
     renameSync(`${options.file}.new`, options.file);
+    // Millions of members take a while to write: at most a tenth of the time goes into it.
+    resting = performance.now() + 10 * (performance.now() - begun);
   };
-  const timer = options.file === undefined ? undefined : setInterval(save, 1000).unref();
+  const saveSometimes = (): void => {
+    if (performance.now() >= resting) save();
+  };
+  const timer = options.file === undefined ? undefined : setInterval(saveSometimes, 1000).unref();
 
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    const address = new URL(request.url ?? '/', url);
+    const address = URL.parse(request.url ?? '/', url) ?? new URL(url);
     const [, first = ''] = address.pathname.split('/');
     changed = true;
     if (first === '_sandbox') {
@@ -258,10 +265,18 @@ function matchRoute(
   for (const route of routes) {
     const match = route.method === method ? route.path.exec(path) : null;
     if (match === null) continue;
-    const params = Object.entries(match.groups ?? {}).map(([name, value]) => [name, decodeURIComponent(value)]);
-    return { route, params: Object.fromEntries(params) as Record<string, string> };
+    const params = Object.entries(match.groups ?? {}).map(([name, value]) => [name, decoded(value)] as const);
+    return { route, params: Object.fromEntries(params) };
   }
   return undefined;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 const HTML: Reply = {
@@ -310,5 +325,9 @@ function cutShort(response: ServerResponse, reply: Reply): void {
 }
 
 function readStates(file: string): Record<string, unknown> {
-  return deserialize(readFileSync(file)) as Record<string, unknown>;
+  try {
+    return deserialize(readFileSync(file)) as Record<string, unknown>;
+  } catch (error) {
+    throw new Error(`${file} does not hold the state of a sandbox. Remove it to start with empty stand-ins.`, { cause: error });
+  }
 }

@@ -53,13 +53,16 @@ const post = (http: ClosableHttp, host: string): Promise<unknown> =>
 
 describe('one exchange', () => {
   test('answers with status, lower-case headers and text, whatever the status', async () => {
+    let agent: string | undefined;
     const host = await serving((request, response) => {
+      agent = request.headers['user-agent'];
       response.writeHead(418, { 'X-Some': ['a', 'b'], 'Content-Type': 'text/plain' });
       request.pipe(response);
     });
     const http = client(host);
     const answer = await http({ method: 'POST', url: `http://${host}/`, headers: { 'x-in': '1' }, body: 'naïve 𐍈' });
     expect(answer).toMatchObject({ status: 418, text: 'naïve 𐍈', headers: { 'x-some': 'a, b', 'content-type': 'text/plain' } });
+    expect(agent).toBe('sluice');
   });
 
   test('keeps its connections, and opens no more than it may', async () => {

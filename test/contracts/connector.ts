@@ -252,6 +252,9 @@ export function connectorContract(given: ConnectorCase): void {
     afterAll(async () => {
       await http.close();
       await platform.close();
+      // Titles of skipped tests are not always shown; what a platform cannot do always is.
+      for (const { rule, because } of given.exceptions ?? [])
+        console.info(`${connector.name}: not "${rule}", because ${because}`);
     });
 
     promise('says where its limits come from, and the day it was read', () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -132,6 +132,16 @@ describe('a stand-in', () => {
     ]);
   });
 
+  test('is not impressed by an address that is none', async () => {
+    await start();
+    const answer = await fetch(`${sandbox.url}/words/v1/lists/%ff%:add`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer sesame' },
+      body: '{"add":["x"]}',
+    });
+    expect(answer.status).toBe(200);
+  });
+
   test('that has a bug says so, with a status no platform has and none of the request', async () => {
     await start();
     const answer = await fetch(`${sandbox.url}/words/v1/broken`, { headers: { authorization: 'Bearer sesame' } });
@@ -248,5 +258,14 @@ describe('a sandbox with a file', () => {
     const platform = await start({ file });
     await add('a', 'y');
     expect(platform.held().get('a')).toEqual(new Set(['x', '𐍈', 'y']));
+  });
+
+  test('that is no state is refused, with the way out', async () => {
+    const file = join(folder, 'state');
+    await start({ file });
+    writeFileSync(file, 'not a state');
+    await expect(startSandbox([words], { file })).rejects.toThrow(
+      `${file} does not hold the state of a sandbox. Remove it to start with empty stand-ins.`,
+    );
   });
 });
