@@ -253,8 +253,11 @@ export function connectorContract(given: ConnectorCase): void {
       await http.close();
       await platform.close();
       // Titles of skipped tests are not always shown; what a platform cannot do always is.
-      for (const { rule, because } of given.exceptions ?? [])
-        console.info(`${connector.name}: not "${rule}", because ${because}`);
+      for (const [because, some] of Map.groupBy(given.exceptions ?? [], (one) => one.because)) {
+        console.info(
+          `${connector.name} makes exceptions, because ${because}:\n${some.map(({ rule }) => `  ${rule}`).join('\n')}`,
+        );
+      }
     });
 
     promise('says where its limits come from, and the day it was read', () => {
