@@ -164,6 +164,13 @@ export const braze: Connector<Settings, Secret> = {
     });
   },
 
+  // Somebody else may use the same workspace: what is left of its window is theirs too.
+  headroom({ headers }) {
+    if (headers['x-ratelimit-remaining'] !== '0') return undefined;
+    const seconds = waitSeconds(headers, Date.parse(headers.date ?? ''));
+    return seconds === undefined ? undefined : { waitMs: seconds * 1000 };
+  },
+
   async erase(context, members) {
     const ids = members.map((member) => valueOf(member.identifiers, 'external_id'));
     const known = ids.filter((id) => id !== undefined);
@@ -276,5 +283,6 @@ function waitSeconds(headers: HttpResponse['headers'], now: number): number | un
   if (after >= 0) return after;
   const reset = Number(headers['x-ratelimit-reset'] ?? Number.NaN);
   if (!(reset >= 0)) return undefined;
-  return reset > 1_000_000_000 ? Math.max(0, Math.ceil(reset - now / 1000)) : reset;
+  if (reset < 1_000_000_000) return reset;
+  return Number.isNaN(now) ? undefined : Math.max(0, Math.ceil(reset - now / 1000));
 }

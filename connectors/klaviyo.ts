@@ -163,6 +163,12 @@ export const klaviyo: Connector<Settings, Secret> = {
     return outcomes(batch, new Map([...refused].map(([index, why]) => [index, { kind: 'rejected', reason: why }])));
   },
 
+  // https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling, read 2026-11-22: the state of the minute, in every answer but a 429.
+  headroom({ headers }) {
+    const seconds = Number(headers['ratelimit-reset'] ?? Number.NaN);
+    return headers['ratelimit-remaining'] === '0' && seconds >= 0 ? { waitMs: seconds * 1000 } : undefined;
+  },
+
   async erase(context, members) {
     const externalIds = members.map((member) => valueOf(member.identifiers, 'external_id'));
     const found = new Map<string, Profile>();

@@ -206,6 +206,16 @@ describe('braze reads', () => {
   });
 });
 
+test('braze asks everybody to wait when its window is used up, and only then', () => {
+  const after = (headers: Record<string, string>) => braze.headroom?.({ status: 201, text: '', headers })?.waitMs;
+  const date = 'Fri, 15 Jan 2027 08:00:00 GMT';
+  expect(after({ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1800000002', date })).toBe(2_000);
+  expect(after({ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1200' })).toBe(1_200_000);
+  expect(after({ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1800000002' })).toBeUndefined();
+  expect(after({ 'x-ratelimit-remaining': '1', 'x-ratelimit-reset': '1800000002', date })).toBeUndefined();
+  expect(after({})).toBeUndefined();
+});
+
 describe('braze refuses before anything is sent', () => {
   const ensure = (settings: Record<string, unknown>, spec: Partial<ListSpec> = {}) =>
     scripted({ settings: parse(settings), secret: SECRET, replies: [] }, async (context) =>

@@ -440,6 +440,13 @@ describe('klaviyo over its stand-in', () => {
   });
 });
 
+test('klaviyo asks everybody to wait when its minute is used up, and only then', () => {
+  const after = (headers: Record<string, string>) => klaviyo.headroom?.({ status: 200, text: '', headers })?.waitMs;
+  expect(after({ 'ratelimit-remaining': '0', 'ratelimit-reset': '12' })).toBe(12_000);
+  expect(after({ 'ratelimit-remaining': '3', 'ratelimit-reset': '12' })).toBeUndefined();
+  expect(after({ 'ratelimit-remaining': '0' })).toBeUndefined();
+});
+
 describe('klaviyo makes lists', () => {
   const lists = (...names: readonly string[]) => ({
     status: 200,
