@@ -1,4 +1,20 @@
-import type { RunPorts, Tasks } from './ports.ts';
-export function gateTask(_ports: RunPorts): Tasks['gate'] {
-  return () => Promise.resolve({ findings: [] });
+import { gateFindings, gateQuery, schemaFindings } from '../sql/gate.ts';
+import { snapshotQuery } from '../sql/snapshot.ts';
+import { snapshotSpec } from './materialize.ts';
+import type { Finding, RunPorts, Tasks } from './ports.ts';
+
+/** Law 1: every table the audience reads keeps its contract, or nothing goes on. All findings of all tables at once. */
+export function gateTask(ports: RunPorts): Tasks['gate'] {
+  return async ({ audience, tick, destinations }) => {
+    ports.onProgress?.({ kind: 'step', audience, step: 'gate' });
+    const { tables = [] } = snapshotQuery(snapshotSpec(ports, audience, destinations, tick, new Map()));
+    const findings: Finding[] = [];
+    for (const table of tables) {
+      const described = await ports.warehouse.describe(table);
+      // A table whose columns are wrong cannot be asked about its rows.
+      const wrong = schemaFindings(table, described);
+      findings.push(...(wrong.length > 0 ? wrong : gateFindings(table, described, await ports.warehouse.rows(gateQuery(table, tick)), tick)));
+    }
+    return { findings };
+  };
 }
