@@ -15,17 +15,26 @@ export class Circuit {
   #failures = 0;
   #since = 0;
   #refused: { readonly entry: Entry; readonly reason: string }[] = [];
+  readonly #onRecovery: () => void;
   /** Grows whenever something was taken. */
   taken = 0;
 
-  constructor(destination: string, patience: Patience) {
+  constructor(destination: string, patience: Patience, onRecovery: () => void = () => undefined) {
     this.#destination = destination;
     this.#patience = patience;
+    this.#onRecovery = onRecovery;
+  }
+
+  /** Failures in a row, of all batches. */
+  get failures(): number {
+    return this.#failures;
   }
 
   /** Any answer of the platform itself, a refusal too. */
   answered(): void {
+    if (this.#failures === 0) return;
     this.#failures = 0;
+    this.#onRecovery();
   }
 
   /** No answer, or one that means "not now". Returns why to stop, once there were too many in a row for too long. */

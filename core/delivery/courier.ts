@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import pLimit from 'p-limit';
 import type { Batch, Job, Op, Outcome, RowsRefused, TryAgain } from '../connector.ts';
 import type { Clock } from '../ports.ts';
-import { ALONE_IN_A_ROW, type Circuit } from './circuit.ts';
+import type { Circuit } from './circuit.ts';
 import type { Answer, Exchange } from './exchange.ts';
 import { type Halt, rest } from './halt.ts';
+import { isolate, type Refused } from './isolate.ts';
 import type { Entry } from './load.ts';
 import { type JobLine, NOT_SENT, type OpenJob, type OutcomeLog, outcomeLine, runsOf } from './outcome-log.ts';
 import { backoff, type Patience } from './patience.ts';
@@ -13,8 +14,6 @@ import type { Reasons } from './reason.ts';
 
 /** A platform that names one bad row a request is asked this often; then halving finds the good rows sooner. */
 const POINTERS = 8;
-/** Requests that finding the poison rows of one batch may cost; what is not found then waits for the next run. */
-const isolationCost = (rows: number): number => 32 + Math.ceil(rows / 10);
 
 export interface CourierParts {
   readonly exchange: Exchange;
@@ -34,11 +33,6 @@ export interface CourierParts {
   readonly deadline: number | undefined;
   readonly stopList: ((keys: readonly string[]) => Promise<ReadonlySet<string>>) | undefined;
   readonly onOutcomes: (counts: Readonly<Record<Outcome['kind'], number>>) => void;
-}
-
-interface Refused {
-  readonly entries: readonly Entry[];
-  readonly reason: string;
 }
 
 /** How far one load has come. */
@@ -85,6 +79,18 @@ export class Courier {
   async resume(entries: readonly Entry[], open: OpenJob, onStart: () => void): Promise<void> {
     const refused = await this.#settle(entries, onStart, open);
     if (refused !== undefined) await this.#isolate(refused);
+  }
+
+  #isolate(refused: Refused): Promise<void> {
+    const { circuit, halt, clock } = this.#parts;
+    return isolate(refused, {
+      circuit,
+      halt,
+      clock,
+      settle: (entries) => this.#settle(entries),
+      answer: (entries, kind, reason) => this.#record(entries.map((entry) => ({ entry, kind, reason }))),
+      leave: (entries) => this.#left.push(...entries),
+    });
   }
 
   /** After the last load: answers for the rows held back, and takes back the intents of rows that certainly never arrived. */
@@ -303,58 +309,6 @@ export class Courier {
     if (state.entries.length > 0) state.batch = this.#batchOf(state.entries);
   }
 
-  /**
-   * Finds the rows that make a batch be refused: halves, and halves of the refused halves, round by round. When a whole round is refused
-   * and nothing was taken meanwhile, a few rows from all over the batch are tried alone first: if all of them are refused for the same
-   * reason, it is not the rows.
-   */
-  async #isolate(refused: Refused): Promise<void> {
-    const { circuit, halt } = this.#parts;
-    const most = isolationCost(refused.entries.length);
-    const taken = circuit.taken;
-    let [requests, probed, reason] = [0, false, refused.reason];
-    const tryParts = async (parts: readonly (readonly Entry[])[]): Promise<readonly Refused[]> => {
-      const affordable = parts.slice(0, Math.max(0, most - requests));
-      requests += affordable.length;
-      const rest = parts.slice(affordable.length).flat();
-      if (rest.length > 0) await this.#record(rest.map((entry) => ({ entry, kind: 'retry', reason: `not-isolated: ${reason}` })));
-      const answers = await Promise.all(affordable.map((part) => this.#settle(part)));
-      return answers.filter((one) => one !== undefined);
-    };
-    let open: readonly Refused[] = [refused];
-    while (open.length > 0) {
-      if (halt.on) {
-        for (const one of open) this.#left.push(...one.entries);
-        return;
-      }
-      for (const one of open.filter(({ entries }) => entries.length === 1)) this.#alone(one);
-      const parts = open.filter(({ entries }) => entries.length > 1).flatMap(({ entries }) => halves(entries));
-      if (parts.length === 0 || halt.on) {
-        this.#left.push(...parts.flat());
-        return;
-      }
-      open = await tryParts(parts);
-      reason = open[0]?.reason ?? reason;
-      if (!probed && open.length === parts.length && circuit.taken === taken && !halt.on) {
-        probed = true;
-        const samples = spread(
-          open.flatMap(({ entries }) => entries),
-          ALONE_IN_A_ROW,
-        );
-        const tried = await tryParts(samples.map((entry) => [entry]));
-        for (const one of tried) this.#alone(one);
-        open = open
-          .map((one) => ({ reason: one.reason, entries: one.entries.filter((entry) => !samples.includes(entry)) }))
-          .filter(({ entries }) => entries.length > 0);
-      }
-    }
-  }
-
-  #alone({ entries, reason }: Refused): void {
-    const broken = this.#parts.circuit.alone(entries[0] as Entry, reason);
-    if (broken !== undefined) this.#parts.halt.break(broken);
-  }
-
   #batchOf(items: readonly Entry[]): Batch {
     const hash = createHash('sha256').update(this.#parts.seed);
     hash.update(items.map((entry) => entry.member.key).join());
@@ -398,14 +352,3 @@ function split<T>(items: readonly T[], chosen: (item: T) => boolean): [T[], T[]]
   for (const item of items) (chosen(item) ? yes : no).push(item);
   return [yes, no];
 }
-
-const halves = <T>(items: readonly T[]): T[][] => {
-  const middle = Math.ceil(items.length / 2);
-  return [items.slice(0, middle), items.slice(middle)];
-};
-
-/** Up to `count` items, evenly from all over. */
-const spread = <T>(items: readonly T[], count: number): T[] =>
-  items.length <= count
-    ? [...items]
-    : Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)] as T);

@@ -91,6 +91,8 @@ class ShardDelivery {
   readonly #log: OutcomeLog;
   readonly #exchange: Exchange;
   readonly #courier: Courier;
+  readonly #circuit: Circuit;
+  readonly #concurrency: number;
   readonly #limits: BatchLimits;
   readonly #counts: Record<Outcome['kind'], number>;
   readonly #tasks = new Set<Promise<void>>();
@@ -112,18 +114,20 @@ class ShardDelivery {
     this.#progress = progress;
     this.#counts = { ...progress.counts };
     this.#limits = batchLimits(connector, op);
+    this.#circuit = new Circuit(destination.name, patience, () => this.#wake());
+    this.#concurrency = Math.max(1, destination.budget.concurrency);
     this.#log = new OutcomeLog(input.files, input.shard.log);
     this.#exchange = new Exchange({ connector, context: input.context, list: input.list, permits, pace, clock, reasons, signal });
     this.#courier = new Courier({
       exchange: this.#exchange,
-      circuit: new Circuit(destination.name, patience),
+      circuit: this.#circuit,
       permits,
       halt: this.#halt,
       log: this.#log,
       reasons,
       clock,
       patience,
-      concurrency: Math.max(1, destination.budget.concurrency),
+      concurrency: this.#concurrency,
       op,
       seed: `${input.run}\n${input.shard.key}\n${op}\n`,
       // Each line is announced once a turn, and a batch of n lines makes at most 2n others by halving.
@@ -265,16 +269,17 @@ class ShardDelivery {
   }
 
   /**
-   * Backpressure. Waits until the members fit, and until no more batches are announced than will be begun next: an intent should mean
-   * "about to be sent". False when the delivery halts.
+   * Backpressure. Waits until the members fit, until no more batches are announced than will be begun next (an intent should mean "about
+   * to be sent"), and while the destination answers nobody. False when the delivery halts.
    */
   async #room(members: number, bytes: number): Promise<boolean> {
-    const { deadline, clock, destination } = this.#input;
+    const { deadline, clock } = this.#input;
     const full = (): boolean =>
       this.#tasks.size > 0 &&
       (this.#members + members > OPEN_MEMBERS ||
         this.#bytes + bytes > OPEN_BYTES ||
-        this.#waiting >= Math.max(1, destination.budget.concurrency));
+        this.#waiting >= this.#concurrency ||
+        this.#circuit.failures > this.#concurrency);
     while (!this.#halt.on && full()) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

@@ -18,7 +18,8 @@ export interface Patience {
 
 export const PATIENCE: Patience = {
   requestMs: 10 * 60_000,
-  rowTries: 8,
+  // Together these take longer than `circuitMs`: where nobody is answered the circuit decides, and rows are not given up one by one.
+  rowTries: 10,
   baseMs: 500,
   capMs: 60_000,
   circuitFailures: 10,

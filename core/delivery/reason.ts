@@ -7,7 +7,7 @@ const EMAIL = /[^\s"'<>()[\],:;]+@[^\s"'<>()[\],:;]+/g;
 /** Hashes and ids of 128 bits or more. */
 const HEX = /\b[0-9a-f]{32,}\b/gi;
 /** Nine digits or more, however they are grouped: phone numbers, customer numbers. Codes of platforms are shorter. */
-const NUMBER = /\+?\d(?:[ ().-]?\d){8,}/g;
+const NUMBER = /\+?\d(?:[ ().-]{0,3}\d){8,}/g;
 /** Shorter values stand in reasons by chance. */
 const SHORTEST_VALUE = 4;
 
