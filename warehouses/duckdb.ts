@@ -1,12 +1,16 @@
-import { mkdirSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import type { Column, LogicalType, Server, Table } from '../core/model.ts';
-import type { FileSet, Query, Relation, Row, Warehouse } from '../core/ports.ts';
+import type { Table } from '../core/model.ts';
+import type { FileSet, Query, Row, SqlVerdict, Warehouse } from '../core/ports.ts';
+import { WarehouseError } from '../core/ports.ts';
 import { quoteName, quoteTable, quoteText } from '../core/sql/literal.ts';
+import { cellOf } from './duckdb-cells.ts';
 import { warehouseError } from './duckdb-errors.ts';
 import { MACROS, SETTINGS } from './duckdb-macros.ts';
-import { validateSql } from './duckdb-validate.ts';
+import { columnsOf, describeText, relationSelect, sourceOf, typedSelect } from './duckdb-sources.ts';
+import { SqlValidator } from './duckdb-validate.ts';
 
 export interface DuckDbOptions {
   /** The workspace's folder: relative paths of local servers start here. */
@@ -15,20 +19,23 @@ export interface DuckDbOptions {
   readonly temporary?: string;
   /** Which of a contract's `servers` is read. Default `local`. */
   readonly environment?: string;
-  /** Such as `2GiB`. */
+  /** Such as `2GiB`. Default: half of the machine's memory, 3 GiB at most; what is larger is spilled. */
   readonly memoryLimit?: string;
+  /** Default: one a processor. */
   readonly threads?: number;
 }
 
+const MOST_MEMORY = 3 * 2 ** 30;
+
 /**
- * The embedded warehouse: Parquet, CSV, JSON lines and DuckDB files as activation tables, our SQL through the macro pack.
+ * The embedded warehouse: Parquet, CSV, JSON and DuckDB files as activation tables, our SQL through the macro pack.
  * Every query has a connection of its own, so that the names of one are never seen by another.
  */
 export async function openDuckDb(options: DuckDbOptions): Promise<Warehouse> {
   if (options.temporary !== undefined) mkdirSync(options.temporary, { recursive: true });
   const instance = await DuckDBInstance.create(':memory:', {
     ...(options.temporary !== undefined && { temp_directory: options.temporary }),
-    memory_limit: options.memoryLimit ?? '3GiB',
+    memory_limit: options.memoryLimit ?? `${Math.round(Math.min(MOST_MEMORY, totalmem() / 2) / 2 ** 20)}MiB`,
     ...(options.threads !== undefined && { threads: String(options.threads) }),
   });
   const setup = await instance.connect();
@@ -41,7 +48,9 @@ class DuckDb implements Warehouse {
   readonly name = 'duckdb';
   readonly #instance: DuckDBInstance;
   readonly #options: DuckDbOptions;
-  readonly #attached = new Map<string, string>();
+  readonly #attached = new Map<string, Promise<string>>();
+  readonly #validator = new SqlValidator();
+  #schemas = 0;
 
   constructor(instance: DuckDBInstance, options: DuckDbOptions) {
     this.#instance = instance;
@@ -49,192 +58,132 @@ class DuckDb implements Warehouse {
   }
 
   async describe(table: Table): Promise<readonly { readonly name: string; readonly type: string }[] | null> {
-    return this.#with(async (connection) => {
-      const source = await this.#source(connection, table);
+    return this.#with({ sql: '' }, async (connection) => {
+      const source = await this.#source(connection, table, true);
       if (source === null) return null;
-      const columns = await columnsOf(connection, source.raw);
-      if (!source.text) return columns;
-      return describeText(connection, source.raw, columns, table);
+      return source.text ? describeText(connection, source.select, table) : columnsOf(connection, source.select);
     });
   }
 
   async rows(query: Query): Promise<readonly Row[]> {
-    return this.#with(async (connection) => {
-      await this.#bind(connection, query);
-      return (await connection.runAndReadAll(query.sql)).getRowObjectsJS() as unknown as Row[];
+    return this.#with(query, async (connection) => {
+      const reader = await connection.runAndReadAll(query.sql);
+      const names = reader.deduplicatedColumnNames();
+      return reader.getRows().map((row) => Object.fromEntries(names.map((name, i) => [name, cellOf(row[i])])));
     });
   }
 
   async materialize(query: Query, prefix: string): Promise<FileSet> {
-    return this.#with(async (connection) => {
-      await this.#bind(connection, query);
+    return this.#with(query, async (connection) => {
       mkdirSync(prefix, { recursive: true });
       const location = join(prefix, 'part-0.parquet');
-      const rows = await copied(connection, `COPY (${query.sql}) TO ${quoteText(location)} (FORMAT parquet, COMPRESSION zstd)`);
-      return { format: 'parquet', locations: [location], rows, bytes: statSync(location).size };
+      const rows = await copied(connection, `COPY (${query.sql}\n) TO ${quoteText(location)} (FORMAT parquet, COMPRESSION zstd)`);
+      return { format: 'parquet', locations: [location], rows, bytes: sealed(location, prefix) };
     });
   }
 
   async unload(query: Query, prefix: string, shards: number): Promise<readonly FileSet[]> {
-    return this.#with(async (connection) => {
-      await this.#bind(connection, query);
+    return this.#with(query, async (connection) => {
       mkdirSync(prefix, { recursive: true });
       // DuckDB has no partitioned COPY to JSON: the result is kept once, then written shard by shard.
       if (shards > 1) await connection.run(`CREATE TEMP TABLE sluice_unload AS ${query.sql}`);
       const sets: FileSet[] = [];
       for (let shard = 0; shard < shards; shard++) {
         const location = join(prefix, `${String(shard).padStart(2, '0')}.jsonl`);
-        const from = shards > 1 ? `sluice_unload WHERE shard = ${shard}` : `(${query.sql}) x`;
+        const from = shards > 1 ? `sluice_unload WHERE shard = ${shard}` : `(${query.sql}\n) x`;
         const rows = await copied(connection, `COPY (SELECT * EXCLUDE (shard) FROM ${from}) TO ${quoteText(location)} (FORMAT json)`);
-        sets.push({ format: 'jsonl', locations: [location], rows, bytes: statSync(location).size });
+        sets.push({ format: 'jsonl', locations: [location], rows, bytes: sealed(location, prefix) });
       }
       return sets;
     });
   }
 
-  validate(sql: string, tables: readonly Table[]) {
-    return validateSql(sql, tables);
+  validate(sql: string, tables: readonly Table[]): Promise<SqlVerdict> {
+    return this.#validator.validate(sql, tables);
   }
 
   close(): Promise<void> {
+    this.#validator.close();
     this.#instance.closeSync();
     return Promise.resolve();
   }
 
-  async #with<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+  async #with<T>(query: Query, work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
     const connection = await this.#instance.connect();
+    // Names with a schema can't be temporary: they get a database in memory of their own.
+    const database = query.tables?.some(({ physicalName }) => physicalName.includes('.')) ? `sluice_query_${this.#schemas++}` : undefined;
     try {
       for (const statement of SETTINGS) await connection.run(statement);
+      if (database !== undefined) {
+        await connection.run(`ATTACH ':memory:' AS ${database}`);
+        await connection.run(`SET search_path = '${database}.main,memory.main'`);
+      }
+      await this.#bind(connection, query, database);
       return await work(connection);
     } catch (error) {
       throw warehouseError(error);
     } finally {
+      if (database !== undefined) await connection.run(`SET search_path = 'memory.main'; DETACH DATABASE IF EXISTS ${database}`).catch(() => undefined);
       connection.closeSync();
     }
   }
 
-  async #bind(connection: DuckDBConnection, query: Query): Promise<void> {
+  async #bind(connection: DuckDBConnection, query: Query, database: string | undefined): Promise<void> {
     for (const table of query.tables ?? []) {
-      const source = await this.#source(connection, table);
-      if (source === null) throw new Error(`Catalog Error: the table ${table.physicalName} is not there (${table.file})`);
-      await connection.run(viewOf(table.physicalName, source.text ? typed(source.raw, table.columns) : source.raw));
+      const source = await this.#source(connection, table, false);
+      if (source === null) throw new WarehouseError(`The table "${table.name}" is not there. ${table.file} says where it should be.`, 'user');
+      await connection.run(await viewOf(connection, table.physicalName, source.text ? typedSelect(source.select, table.columns) : source.select, database));
     }
-    for (const [name, relation] of Object.entries(query.relations ?? {})) await connection.run(viewOf(name, relationSql(relation)));
+    for (const [name, relation] of Object.entries(query.relations ?? {})) {
+      await connection.run(`CREATE TEMP VIEW ${quoteName(name)} AS ${relationSelect(relation)}`);
+    }
   }
 
-  /** SELECT over the files of a table; `text` when they have no types of their own. Null when nothing is there. */
-  async #source(connection: DuckDBConnection, table: Table): Promise<{ readonly raw: string; readonly text: boolean } | null> {
-    const server = this.#server(table);
-    if (server.type === 'duckdb') {
-      const database = await this.#attach(connection, resolve(this.#options.dir, server.database));
-      if (database === null) return null;
-      const name = table.physicalName.split('.').at(-1) ?? table.physicalName;
-      const found = await connection.runAndReadAll(
-        `SELECT 1 FROM information_schema.tables WHERE table_catalog = ${quoteText(database)} AND table_schema = ${quoteText(server.schema)} AND table_name = ${quoteText(name)}`,
-      );
-      if (found.currentRowCount === 0) return null;
-      return { raw: `SELECT * FROM ${quoteName(database)}.${quoteName(server.schema)}.${quoteName(name)}`, text: false };
-    }
-    if (server.type !== 'local') throw new Error(`Not implemented Error: ${table.file} keeps its table in ${server.type}, which DuckDB cannot read`);
-    const path = quoteText(resolve(this.#options.dir, server.path));
-    const files = await connection.runAndReadAll(`SELECT count(*) FROM glob(${path})`);
-    if (Number(files.getRows()[0]?.[0]) === 0) return null;
-    if (server.format === 'parquet') return { raw: `SELECT * FROM read_parquet(${path})`, text: false };
-    if (server.format === 'csv') return { raw: `SELECT * FROM read_csv(${path}, header = true, all_varchar = true)`, text: true };
-    // The names are the file's, the values texts: their types are the contract's to say.
-    const names = await columnsOf(connection, `SELECT * FROM read_json(${path}, sample_size = -1)`).catch(() => []);
-    // An empty file has no names of its own.
-    const all = names.length === 0 || (names.length === 1 && names[0]?.name === 'json') ? table.columns.map(({ name }) => name) : names.map(({ name }) => name);
-    const columns = all.map((name) => `${quoteText(name)}: 'VARCHAR'`).join(', ');
-    return { raw: `SELECT * FROM read_json(${path}, columns = {${columns}})`, text: true };
-  }
-
-  #server(table: Table): Server {
-    const environment = this.#options.environment ?? 'local';
-    const server = table.servers[environment];
-    if (server === undefined) throw new Error(`Catalog Error: ${table.file} has no server "${environment}"`);
-    return server;
+  #source(connection: DuckDBConnection, table: Table, namesFromFile: boolean) {
+    const { dir, environment = 'local' } = this.#options;
+    return sourceOf(connection, table, { dir, environment, namesFromFile, attach: (on, path) => this.#attach(on, path) });
   }
 
   async #attach(connection: DuckDBConnection, path: string): Promise<string | null> {
-    const known = this.#attached.get(path);
-    if (known !== undefined) return known;
     const found = await connection.runAndReadAll(`SELECT count(*) FROM glob(${quoteText(path)})`);
     if (Number(found.getRows()[0]?.[0]) === 0) return null;
-    const name = `file_${this.#attached.size}`;
-    await connection.run(`ATTACH IF NOT EXISTS ${quoteText(path)} AS ${quoteName(name)} (READ_ONLY)`);
-    this.#attached.set(path, name);
-    return name;
+    // Two queries at once may want the same file, and DuckDB opens a file once a process.
+    const known = this.#attached.get(path) ?? this.#open(connection, path, `sluice_file_${this.#attached.size}`);
+    this.#attached.set(path, known);
+    return known;
   }
+
+  async #open(connection: DuckDBConnection, path: string, name: string): Promise<string> {
+    try {
+      await connection.run(`ATTACH ${quoteText(path)} AS ${quoteName(name)} (READ_ONLY)`);
+      return name;
+    } catch (error) {
+      this.#attached.delete(path);
+      throw error;
+    }
+  }
+}
+
+async function viewOf(connection: DuckDBConnection, physicalName: string, select: string, database: string | undefined): Promise<string> {
+  const [schema] = physicalName.split('.');
+  if (database === undefined || !physicalName.includes('.')) return `CREATE TEMP VIEW ${quoteName(physicalName)} AS ${select}`;
+  await connection.run(`CREATE SCHEMA IF NOT EXISTS ${database}.${quoteName(schema ?? '')}`);
+  return `CREATE VIEW ${database}.${quoteTable(physicalName)} AS ${select}`;
 }
 
 async function copied(connection: DuckDBConnection, sql: string): Promise<number> {
   return Number((await connection.runAndReadAll(sql)).getRows()[0]?.[0] ?? 0);
 }
 
-async function columnsOf(connection: DuckDBConnection, select: string): Promise<{ name: string; type: string }[]> {
-  const described = await connection.runAndReadAll(`DESCRIBE ${select}`);
-  return described.getRowObjectsJS().map((row) => ({ name: String(row['column_name']), type: String(row['column_type']).toLowerCase() }));
-}
-
-/** Texts are of the declared type when every value can be read as it; `varchar` is what the gate then complains of. */
-async function describeText(
-  connection: DuckDBConnection,
-  raw: string,
-  columns: readonly { readonly name: string }[],
-  table: Table,
-): Promise<{ name: string; type: string }[]> {
-  const declared = new Map(table.columns.map((column) => [column.name, column]));
-  const checks = columns.map(({ name }, i) => {
-    const column = declared.get(name);
-    return column === undefined || column.type === 'string'
-      ? `0 AS c${i}`
-      : `count(*) FILTER (WHERE ${quoteName(name)} IS NOT NULL AND TRY_CAST(${quoteName(name)} AS ${sqlType(column)}) IS NULL) AS c${i}`;
-  });
-  const [wrong] = (await connection.runAndReadAll(`SELECT ${checks.join(', ') || '0'} FROM (${raw}) x`)).getRowObjectsJS();
-  return columns.map(({ name }, i) => {
-    const column = declared.get(name);
-    const type = column === undefined || Number(wrong?.[`c${i}`] ?? 0) > 0 ? 'varchar' : sqlType(column).toLowerCase();
-    return { name, type };
-  });
-}
-
-const SQL_TYPES: Readonly<Record<LogicalType, string>> = {
-  string: 'VARCHAR',
-  integer: 'BIGINT',
-  number: 'DECIMAL',
-  boolean: 'BOOLEAN',
-  date: 'DATE',
-  timestamp: 'TIMESTAMP',
-};
-
-/** DuckDB's type for a declared column. */
-export function sqlType(column: Pick<Column, 'type' | 'scale' | 'zoned'>): string {
-  if (column.type === 'number') return `DECIMAL(38,${column.scale})`;
-  return column.type === 'timestamp' && column.zoned ? 'TIMESTAMP WITH TIME ZONE' : SQL_TYPES[column.type];
-}
-
-const typed = (raw: string, columns: readonly Column[]): string =>
-  `SELECT ${columns.map((column) => `CAST(${quoteName(column.name)} AS ${sqlType(column)}) AS ${quoteName(column.name)}`).join(', ')} FROM (${raw}) x`;
-
-/** Temporary, so only this connection sees it; a name with a schema needs the schema to be there. */
-function viewOf(name: string, select: string): string {
-  if (!name.includes('.')) return `CREATE TEMP VIEW ${quoteName(name)} AS ${select}`;
-  const schema = name.split('.')[0] ?? '';
-  return `CREATE SCHEMA IF NOT EXISTS ${quoteName(schema)}; CREATE OR REPLACE VIEW ${quoteTable(name)} AS ${select}`;
-}
-
-/** Trino's names of the types that our own files have. */
-const RELATION_TYPES: Readonly<Record<string, string>> = { 'array(varchar)': 'VARCHAR[]' };
-const relationType = (type: string): string => RELATION_TYPES[type] ?? type.toUpperCase();
-
-function relationSql({ files, columns }: Relation): string {
-  const typedColumns = Object.entries(columns).map(([name, type]) => [name, relationType(type)] as const);
-  if (files.locations.length === 0) {
-    return `SELECT ${typedColumns.map(([name, type]) => `CAST(NULL AS ${type}) AS ${quoteName(name)}`).join(', ')} WHERE 1 = 0`;
+/** Bytes of a file that is now on the disk and not only in the machine's memory: a pointer may be moved to it next. */
+function sealed(location: string, folder: string): number {
+  for (const path of [location, folder]) {
+    const file = openSync(path, 'r');
+    try {
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
   }
-  const locations = `[${files.locations.map(quoteText).join(', ')}]`;
-  if (files.format === 'parquet') return `SELECT * FROM read_parquet(${locations})`;
-  const struct = typedColumns.map(([name, type]) => `${quoteText(name)}: ${quoteText(type)}`).join(', ');
-  return `SELECT * FROM read_json(${locations}, format = 'newline_delimited', columns = {${struct}}, maximum_object_size = 16777216)`;
+  return statSync(location).size;
 }
