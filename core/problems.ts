@@ -21,6 +21,9 @@ export interface Problem {
   readonly hint?: string;
 }
 
+/** Of these the source line is never shown: what is wrong is that it holds a secret. */
+const WITHOUT_FRAME: ReadonlySet<string> = new Set(['secret-in-file']);
+
 /** Longest piece of a source line that a frame shows. */
 const FRAME_WIDTH = 120;
 
@@ -31,7 +34,7 @@ const FRAME_WIDTH = 120;
 export function renderProblem(problem: Problem, sourceText: string | undefined): string {
   const severity = problem.severity === 'warning' ? 'Warning: ' : '';
   const head = `${problem.file}:${problem.line}:${problem.column}  ${severity}${problem.message} [${problem.rule}]`;
-  const frame = sourceText === undefined ? [] : codeFrame(problem, sourceText);
+  const frame = sourceText === undefined || WITHOUT_FRAME.has(problem.rule) ? [] : codeFrame(problem, sourceText);
   const hint = problem.hint === undefined ? [] : [`  ${problem.hint}`];
   return [head, ...frame, ...hint].join('\n');
 }

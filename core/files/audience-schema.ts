@@ -137,10 +137,11 @@ const keys = {
 /** The whole file, for editors. */
 export const audienceSchema = z.strictObject(keys);
 
-/** What the shape check uses: the rule, the shares and the percentages are read apart, with better messages. */
+/** What the shape check uses: the rule, the schedule and the percentages are read apart, with better messages. */
 export const audienceShape = z.strictObject({
   ...keys,
   where: z.unknown().optional(),
+  schedule: z.unknown().optional(),
   holdout: z.unknown().optional(),
   guardrails: z
     .strictObject({ max_added: z.unknown().optional(), max_removed: z.unknown().optional(), min_size: z.int().min(0).optional() })

@@ -7,10 +7,10 @@ import type { AudienceFile } from './audience-schema.ts';
 import type { ContractTable } from './contract.ts';
 import { readGuardrails, readPercent } from './guardrails.ts';
 import { readRule } from './rule.ts';
-import { parseSchedule, zoneHint } from './schedule.ts';
+import { parseSchedule, SCHEDULE_FORM, zoneHint } from './schedule.ts';
 import { checkShape } from './shape.ts';
 import type { Words } from './shape.ts';
-import { keyOf, nodeAt, positionOf, valueOf } from './source.ts';
+import { keyOf, kindOf, nodeAt, positionOf, valueOf } from './source.ts';
 import type { Source } from './source.ts';
 import { readSyncs } from './syncs.ts';
 import type { Destinations } from './syncs.ts';
@@ -60,6 +60,7 @@ export interface AudienceDraft {
 
 export interface Known extends Destinations {
   readonly events: ReadonlyMap<string, readonly ContractTable[]>;
+  readonly brokenContracts: ReadonlyMap<string, string>;
 }
 
 export function readAudience(source: Source, name: string, known: Known): AudienceDraft {
@@ -70,7 +71,10 @@ export function readAudience(source: Source, name: string, known: Known): Audien
   const where =
     at('where') === undefined
       ? undefined
-      : readRule({ source, table: known.customers, events: known.events, references }, at('where'));
+      : readRule(
+          { source, table: known.customers, events: known.events, brokenContracts: known.brokenContracts, references },
+          at('where'),
+        );
   const guardrails = readGuardrails(source, at('guardrails'), file?.guardrails?.min_size);
   const holdout = at('holdout') === undefined ? 0 : readHoldout(source, at('holdout') ?? keyOf(source.root, 'holdout') ?? null);
   checkRuleOrSql(source);
@@ -135,9 +139,18 @@ function readExclude(source: Source, file: AudienceFile, references: { name: str
 
 function readSchedule(source: Source, file: AudienceFile): Schedule | undefined {
   if (file.schedule === undefined) return { kind: 'manual' };
+  const node = nodeAt(source.root, ['schedule']);
+  if (typeof file.schedule !== 'string') {
+    source.report(node, {
+      rule: 'invalid-schedule',
+      message: `"schedule" must be a text, not ${kindOf(valueOf(source.root, 'schedule'))}.`,
+      hint: SCHEDULE_FORM,
+    });
+    return undefined;
+  }
   const schedule = parseSchedule(file.schedule);
   if (schedule.kind !== 'wrong') return schedule;
-  source.report(nodeAt(source.root, ['schedule']), { rule: 'invalid-schedule', message: schedule.message, hint: schedule.hint });
+  source.report(node, { rule: 'invalid-schedule', message: schedule.message, hint: schedule.hint });
   return undefined;
 }
 

@@ -33,7 +33,7 @@ export const TESTS = {
 type TestName = keyof typeof TESTS;
 
 /** Names from other rule languages and what they are here. */
-const OTHER_NAMES: Readonly<Record<string, TestName>> = {
+export const OTHER_TEST_NAMES: Readonly<Record<string, TestName>> = {
   '=': 'eq',
   '==': 'eq',
   '!=': 'ne',
@@ -46,6 +46,9 @@ const OTHER_NAMES: Readonly<Record<string, TestName>> = {
   not_equals: 'ne',
   not: 'ne',
   greater_than: 'gt',
+  more_than: 'gt',
+  at_least: 'gte',
+  at_most: 'lte',
   less_than: 'lt',
   min: 'gte',
   max: 'lte',
@@ -63,6 +66,16 @@ const OTHER_NAMES: Readonly<Record<string, TestName>> = {
   until: 'before',
   in_last: 'within',
   within_last: 'within',
+};
+
+/** The test that a name of another rule language means. */
+export const otherName = (name: string): TestName | undefined => {
+  const key =
+    nearest(
+      name,
+      Object.keys(OTHER_TEST_NAMES).filter((known) => /^\w/.test(known)),
+    ) ?? name;
+  return Object.hasOwn(OTHER_TEST_NAMES, key) ? OTHER_TEST_NAMES[key] : undefined;
 };
 
 interface Tested {
@@ -117,7 +130,7 @@ function readOne(tested: Tested, name: string, nameNode: Node, node: Node | null
   const { source, column } = tested;
   if (!Object.hasOwn(TESTS, name)) {
     const known = usableTests(column);
-    const meant = OTHER_NAMES[name.toLowerCase()] ?? nearest(name, known);
+    const meant = otherName(name) ?? nearest(name, known);
     source.report(nameNode, {
       rule: 'unknown-test',
       message: `"${name}" is not a test.`,

@@ -14,24 +14,29 @@ import type { Source } from './source.ts';
 
 const basis = z.enum(['opt-in', 'opt-out']);
 
-export const consentSchema = z.strictObject({
-  purposes: z.record(
-    z.string(),
-    z.strictObject({
-      description: z.string().optional(),
-      basis: basis.describe('opt-in: a grant is needed. opt-out: sent unless refused.'),
-      expires_after: z.string().optional().describe('How long a grant lasts: 730 days.'),
-      jurisdictions: z.record(z.string(), basis).optional().describe('Where another basis holds: US or US-CA -> opt-out.'),
-      shared_identifiers: z
-        .enum(['keep-for-entitled', 'refuse'])
-        .optional()
-        .describe('An identifier shared by one who refused and one who is entitled: kept for the second, or not sent.'),
-    }),
-  ),
-  jurisdiction: z
-    .strictObject({ column: z.string(), region: z.string().optional() })
+const purpose = z.strictObject({
+  description: z.string().optional(),
+  basis: basis.describe('opt-in: a grant is needed. opt-out: sent unless refused.'),
+  expires_after: z.string().optional().describe('How long a grant lasts: 730 days.'),
+  jurisdictions: z.record(z.string(), basis).optional().describe('Where another basis holds: US or US-CA -> opt-out.'),
+  shared_identifiers: z
+    .enum(['keep-for-entitled', 'refuse'])
     .optional()
-    .describe('Columns of the customers contract that hold the country and its region (ISO 3166).'),
+    .describe('An identifier shared by one who refused and one who is entitled: kept for the second, or not sent.'),
+});
+
+const jurisdiction = z
+  .strictObject({ column: z.string(), region: z.string().optional() })
+  .optional()
+  .describe('Columns of the customers contract that hold the country and its region (ISO 3166).');
+
+/** The whole file, for editors. */
+export const consentSchema = z.strictObject({ purposes: z.record(z.string(), purpose), jurisdiction });
+
+/** What the shape check uses: lengths of time are read apart, with better messages. */
+const consentShape = z.strictObject({
+  purposes: z.record(z.string(), purpose.extend({ expires_after: z.unknown().optional() })),
+  jurisdiction,
 });
 
 const WORDS: Words = {
@@ -53,22 +58,22 @@ const WORDS: Words = {
 
 /** policies/consent.yaml. `customers` types the jurisdiction's columns; undefined when that contract cannot be read. */
 export function readConsentPolicy(source: Source, customers: ContractTable | undefined): ConsentPolicy | undefined {
-  const file = checkShape(source, consentSchema, purposeWords(source));
+  const file = checkShape(source, consentShape, purposeWords(source));
   if (!file) return undefined;
   const before = source.problems.length;
   const purposes = Object.create(null) as Record<string, PurposePolicy>;
-  for (const [name, purpose] of Object.entries(file.purposes)) {
+  for (const [name, given] of Object.entries(file.purposes)) {
     const at = ['purposes', name];
     const expiresAfter =
-      purpose.expires_after === undefined
+      given.expires_after === undefined
         ? undefined
         : readDuration(source, 'expires_after', nodeAt(source.root, [...at, 'expires_after']));
     const jurisdictions = Object.create(null) as Record<string, Basis>;
-    for (const [code, own] of Object.entries(purpose.jurisdictions ?? {})) {
+    for (const [code, own] of Object.entries(given.jurisdictions ?? {})) {
       checkCode(source, code, keyOf(nodeAt(source.root, [...at, 'jurisdictions']), code));
       jurisdictions[code] = own;
     }
-    if (purpose.jurisdictions && !file.jurisdiction) {
+    if (given.jurisdictions && !file.jurisdiction) {
       source.report(keyOf(nodeAt(source.root, at), 'jurisdictions'), {
         rule: 'missing-key',
         message: `"${name}" differs by jurisdiction, and the policy does not say which column holds it.`,
@@ -77,10 +82,10 @@ export function readConsentPolicy(source: Source, customers: ContractTable | und
     }
     purposes[name] = {
       name,
-      basis: purpose.basis,
+      basis: given.basis,
       expiresAfter,
       jurisdictions,
-      sharedIdentifiers: purpose.shared_identifiers ?? 'keep-for-entitled',
+      sharedIdentifiers: given.shared_identifiers ?? 'keep-for-entitled',
     };
   }
   if (file.jurisdiction) checkColumns(source, file.jurisdiction, customers);
@@ -106,7 +111,7 @@ function checkCode(source: Source, code: string, node: Node | undefined): void {
   const hint =
     upper !== code && COUNTRIES.has(upper.split('-')[0] ?? '')
       ? `Write it in upper case: ${upper}.`
-      : country === 'UK'
+      : country.toUpperCase() === 'UK'
         ? 'The United Kingdom is GB.'
         : 'Write an ISO 3166 code: a country (US) or a region of it (US-CA).';
   source.report(node, { rule: 'unknown-jurisdiction', message: `ISO 3166 assigns no code "${code}".`, hint });

@@ -7,6 +7,7 @@ import type { Source } from './source.ts';
 type Servers = Readonly<Record<string, Server>>;
 type ServerEntry = NonNullable<ContractFile['servers']>[number];
 
+const OURS = ['local', 'duckdb', 'athena'];
 const FORMATS = ['parquet', 'csv', 'json'] as const;
 
 /**
@@ -82,8 +83,26 @@ export function serversFor(servers: Servers, physicalName: string): Servers {
 }
 
 /** Reports a table that the environment of the run has no server for. */
-export function checkEnvironment(source: Source, servers: Servers, table: string, environment: string): void {
+export function checkEnvironment(
+  source: Source,
+  servers: Servers,
+  entries: readonly ServerEntry[],
+  table: string,
+  environment: string,
+): void {
   if (servers[environment] !== undefined) return;
+  const declared = entries.findIndex(({ server }) => server === environment);
+  if (declared >= 0) {
+    const type = entries[declared]?.type ?? '';
+    // One of ours that is not there has been reported with what is wrong in it.
+    if (OURS.includes(type)) return;
+    source.report(nodeAt(source.root, ['servers', declared, 'type']), {
+      rule: 'no-server',
+      message: `"${table}" is on a server of type ${type} in the environment "${environment}", which Sluice does not read.`,
+      hint: didYouMean(type, OURS) ?? `It reads ${OURS.join(', ')}.`,
+    });
+    return;
+  }
   const names = Object.keys(servers);
   source.report(keyOf(source.root, 'servers') ?? keyOf(source.root, 'schema'), {
     rule: 'no-server',

@@ -51,7 +51,8 @@ const CONSENT_STATUSES: readonly ConsentStatus[] = ['granted', 'denied', 'withdr
 /** Tables of a contract file that Sluice reads: those with a role, of an active or deprecated contract. */
 export function readContract(source: Source, environment: string): ContractTable[] {
   const contract = checkShape(source, contractSchema, { nouns: NOUNS });
-  if (!contract) return [];
+  // With errors in the columns every rule over them would be wrong too: their own problems say enough.
+  if (!contract || source.problems.some(({ severity }) => severity === 'error')) return [];
   if (!STATUSES.includes(contract.status)) {
     source.report(nodeAt(source.root, ['status']), {
       rule: 'unknown-status',
@@ -68,7 +69,7 @@ export function readContract(source: Source, environment: string): ContractTable
     const table = readTable(source, contract, object, index);
     const after = source.problems.filter((problem) => problem.severity === 'error').length;
     if (!table) continue;
-    checkEnvironment(source, servers, object.name, environment);
+    checkEnvironment(source, servers, contract.servers ?? [], object.name, environment);
     const { physicalName } = table.table;
     if (read && before === after)
       tables.push({ ...table, table: { ...table.table, servers: serversFor(servers, physicalName) } });

@@ -13,6 +13,10 @@ const count = z.int().min(1);
 const per = z.enum(['second', 'minute', 'hour', 'day']);
 const concurrency = z.int().min(1).max(1000).optional().describe('Requests under way at once.');
 
+/** Names Secrets Manager takes. A key or token that was pasted here is seldom one. */
+const SECRET_NAME = /^[A-Za-z0-9][A-Za-z0-9/_+=.@-]{0,511}$/;
+
+/** The whole file, for editors. */
 export const destinationSchema = z.strictObject({
   connector: z.string().describe('The platform: meta, braze, files, ...'),
   purpose: z.string().describe('What the people sent here must have consented to: a purpose of policies/consent.yaml.'),
@@ -20,13 +24,7 @@ export const destinationSchema = z.strictObject({
     .record(z.string(), z.unknown())
     .optional()
     .describe('What the connector needs to know; see its page in docs/connectors/.'),
-  secret: z
-    .string()
-    .regex(
-      /^[A-Za-z0-9][A-Za-z0-9/_+=.@-]{0,511}$/,
-      'must be the name of a secret, such as sluice/meta-eu, and never the secret itself',
-    )
-    .optional(),
+  secret: z.string().regex(SECRET_NAME).optional().describe('The name of a secret, never the secret itself: sluice/meta-eu.'),
   budget: z
     .union([
       z.strictObject({ requests: count.optional(), per: per.optional(), concurrency }),
@@ -43,7 +41,10 @@ export const destinationSchema = z.strictObject({
   endpoint: z.string().optional().describe('Another host than the usual one: a region, a proxy, a stand-in.'),
 });
 
-type DestinationFile = z.infer<typeof destinationSchema>;
+/** What the shape check uses: a secret's name is checked apart, because the problem must not show what stands there. */
+const destinationShape = destinationSchema.extend({ secret: z.string().optional() });
+
+type DestinationFile = z.infer<typeof destinationShape>;
 
 const WORDS: Words = {
   nouns: { '': 'a destination', budget: 'the budget', windows: 'a window of the budget' },
@@ -65,7 +66,7 @@ export function readDestination(
   connectors: Readonly<Record<string, Connector>>,
   purposes: readonly string[] | undefined,
 ): Destination | undefined {
-  const file = checkShape(source, destinationSchema, WORDS);
+  const file = checkShape(source, destinationShape, WORDS);
   if (!file) return undefined;
   const at = (key: string) => nodeAt(source.root, [key]);
   if (purposes && !purposes.includes(file.purpose)) {
@@ -103,7 +104,14 @@ export function readDestination(
 }
 
 function checkSecret(source: Source, file: DestinationFile, connector: Connector): void {
-  if (connector.secret !== null && file.secret === undefined) {
+  if (file.secret !== undefined && !SECRET_NAME.test(file.secret)) {
+    source.report(nodeAt(source.root, ['secret']), {
+      rule: 'secret-in-file',
+      message: '"secret" must be the name of a secret, such as sluice/meta-eu, and never the secret itself.',
+      hint: 'If a real one stood here, replace it at the platform: it is in the history of the files now.',
+    });
+  }
+  if (connector.secret !== null && !keyOf(source.root, 'secret')) {
     source.report(keyOf(source.root, 'connector'), {
       rule: 'missing-secret-name',
       message: `A destination of ${connector.title} needs a secret.`,
@@ -147,8 +155,8 @@ function readSettings(source: Source, connector: Connector): Readonly<Record<str
 
 /** Without a slash at its end. HTTP is for this machine alone: identifiers must not travel in clear. */
 function readEndpoint(source: Source, text: string): string | undefined {
-  const refuse = (message: string, hint?: string): undefined => {
-    source.report(nodeAt(source.root, ['endpoint']), { rule: 'bad-endpoint', message, hint });
+  const refuse = (message: string, hint?: string, rule = 'bad-endpoint'): undefined => {
+    source.report(nodeAt(source.root, ['endpoint']), { rule, message, hint });
     return undefined;
   };
   if (!URL.canParse(text)) return refuse(`"${text}" is not an address.`, 'Write one such as https://rest.fra-01.braze.eu.');

@@ -2,9 +2,10 @@ import { isMap, isScalar } from 'yaml';
 import type { Node, YAMLMap } from 'yaml';
 import type { NumberRange, Rule } from '../model.ts';
 import { didYouMean, nearest } from '../problems.ts';
+import { otherName } from './column-test.ts';
 import type { ContractTable } from './contract.ts';
 import { readDuration, readInstant, readNumber } from './literal.ts';
-import { namedColumn } from './scope.ts';
+import { ANY_NAME, namedColumn } from './scope.ts';
 import type { Scope } from './scope.ts';
 import { entries, kindOf, keyOf, valueOf } from './source.ts';
 import type { Source } from './source.ts';
@@ -35,14 +36,10 @@ export function readEvent(
   const before = source.problems.length;
   for (const [key, keyNode] of entries(map)) {
     if ((EVENT_KEYS as readonly string[]).includes(key)) continue;
-    const meant = OTHER_NAMES[key] ?? nearest(key, EVENT_KEYS);
     source.report(keyNode, {
       rule: 'unknown-key',
       message: `Unknown key "${key}" in an event condition.`,
-      hint:
-        meant === undefined
-          ? 'Other conditions stand beside it, under "all", with a "- " of their own.'
-          : `Did you mean "${meant}"?`,
+      hint: suggestKey(scope, key),
     });
   }
   const event = eventTable(scope, map);
@@ -55,6 +52,12 @@ export function readEvent(
   const afterAt = at('after');
   if (!event || !measure || source.problems.slice(before).some((problem) => problem.severity === 'error')) return undefined;
   return { kind: 'event', table: event.table, where, within, before: beforeAt, after: afterAt, measure };
+}
+
+function suggestKey({ table }: Scope, key: string): string {
+  if (table?.columns.has(key)) return `"${key}" is a column of ${table.table.name}: give it a condition of its own, under "all".`;
+  const meant = (Object.hasOwn(OTHER_NAMES, key) ? OTHER_NAMES[key] : undefined) ?? nearest(key, EVENT_KEYS);
+  return meant === undefined ? `It takes ${EVENT_KEYS.join(', ')}.` : `Did you mean "${meant}"?`;
 }
 
 function optional<T>(map: YAMLMap, key: string, read: (node: Node | null) => T): T | undefined {
@@ -75,6 +78,15 @@ function eventTable(scope: Scope, map: YAMLMap): ContractTable | undefined {
     return undefined;
   }
   const versions = events.get(name);
+  const broken = scope.brokenContracts.get(name) ?? scope.brokenContracts.get(ANY_NAME);
+  if (!versions && broken !== undefined) {
+    source.report(node, {
+      rule: 'broken-contract',
+      message: `The event "${name}" is not known, because ${broken} has errors of its own.`,
+      hint: 'Correct that file first.',
+    });
+    return undefined;
+  }
   if (!versions) {
     const known = [...events.keys()];
     source.report(node, {
@@ -211,7 +223,7 @@ function readRange(
       source.report(keyNode, {
         rule: 'unknown-key',
         message: `Unknown key "${key}" in ${what}.`,
-        hint: didYouMean(key, known) ?? `It takes ${known.join(', ')}.`,
+        hint: boundMeant(key, known) ?? `It takes ${known.join(', ')}.`,
       });
       sound = false;
       continue;
@@ -236,6 +248,11 @@ function readRange(
     return undefined;
   }
   return range;
+}
+
+function boundMeant(key: string, known: readonly string[]): string | undefined {
+  const meant = otherName(key);
+  return meant !== undefined && known.includes(meant) ? `Did you mean "${meant}"?` : didYouMean(key, known);
 }
 
 function twoItems(source: Source, node: Node): (readonly [string, Node])[] | undefined {

@@ -15,7 +15,12 @@ const SCHEMAS: Readonly<Record<string, { readonly title: string; readonly schema
 export function jsonSchemas(): ReadonlyMap<string, string> {
   return new Map(
     Object.entries(SCHEMAS).map(([file, { title, schema }]) => {
-      const { $schema, ...rest } = z.toJSONSchema(schema, { target: 'draft-7', io: 'input', unrepresentable: 'any', reused: 'ref' });
+      const { $schema, ...rest } = z.toJSONSchema(schema, {
+        target: 'draft-7',
+        io: 'input',
+        unrepresentable: 'any',
+        reused: 'ref',
+      });
       return [file, `${JSON.stringify({ $schema, title, ...rest }, null, 2)}\n`];
     }),
   );

@@ -87,8 +87,7 @@ function usableText(source: Source, node: Node, value: string): boolean {
 /** A text for `contains`, `starts_with` and `ends_with`: not empty, because everything contains nothing. */
 export function readText(source: Source, key: string, node: Node | null): string | undefined {
   if (!isScalar(node) || typeof node.value !== 'string') {
-    const quoted =
-      isScalar(node) && node.value !== null ? `Put it in quotes: "${writtenOf(node)}".` : undefined;
+    const quoted = isScalar(node) && node.value !== null ? `Put it in quotes: "${writtenOf(node)}".` : undefined;
     source.report(node, { rule: 'wrong-type', message: `"${key}" must be a text, not ${kindOf(node)}.`, hint: quoted });
     return undefined;
   }
@@ -169,7 +168,8 @@ export function readInstant(source: Source, node: Node | null, subject: string):
   }
   const instant = parseInstant(text);
   if (typeof instant !== 'string') return instant;
-  source.report(node, { rule: 'invalid-time', message: instant, hint: INSTANT_FORM });
+  const hint = parseDuration(text) ? `Did you mean "${text.trim()} ago"?` : INSTANT_FORM;
+  source.report(node, { rule: 'invalid-time', message: instant, hint });
   return undefined;
 }
 

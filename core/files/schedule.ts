@@ -107,7 +107,7 @@ function checkCron(expression: string, timeZone: string): ScheduleAnswer {
     const given = fields[index] ?? '';
     if (!(field.extra?.test(given) ?? false) && !given.split(',').every((part) => isPart(part, field))) {
       return wrong(
-        `"${given}" is not a ${field.name} of a cron expression.`,
+        `"${given}" does not fit the field "${field.name}" of a cron expression.`,
         `It goes from ${field.min} to ${field.max}. ${form}`,
       );
     }

@@ -4,6 +4,9 @@ import { didYouMean } from '../problems.ts';
 import type { ContractTable } from './contract.ts';
 import type { Source } from './source.ts';
 
+/** Stands in `brokenContracts` for whatever a contract declares that is not even YAML. */
+export const ANY_NAME = '*';
+
 /** What a rule may speak about. */
 export interface Scope {
   readonly source: Source;
@@ -13,6 +16,8 @@ export interface Scope {
   readonly event?: string;
   /** Tables of role events by name, the one to use first. */
   readonly events: ReadonlyMap<string, readonly ContractTable[]>;
+  /** Tables that contracts with errors declare, and the file of each. */
+  readonly brokenContracts: ReadonlyMap<string, string>;
   /** Every audience that is named, for the checks across files. */
   readonly references: { readonly name: string; readonly node: Node }[];
 }

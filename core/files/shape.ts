@@ -16,15 +16,52 @@ type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
 /**
- * Checks a file, or the part of it at `at`, against a zod schema. Every issue becomes a problem at its node; the answer is the parsed
- * value, or undefined when there was any. Unknown keys get the nearest known one, also from elsewhere in the same file.
+ * Checks a file, or the part of it at `at`, against a zod schema. Every issue becomes a problem at its node. The answer is the parsed
+ * value; when there were issues, what is left without the wrong parts, so that the rest can be checked too, or undefined when nothing is.
+ * Unknown keys get the nearest known one, also from elsewhere in the same file.
  */
 export function checkShape<T>(source: Source, schema: z.ZodType<T>, words: Words, at: Path = []): T | undefined {
   const start = at.length === 0 ? source.root : nodeAt(source.root, at);
-  const result = schema.safeParse(start.toJS(source.document), { reportInput: true });
+  const value: unknown = start.toJS(source.document);
+  let result = schema.safeParse(value);
   if (result.success) return result.data;
-  for (const issue of result.error.issues) reportIssue({ source, schema, words, at, start }, issue, []);
+  const checked: Checked = { source, schema, words, at, start };
+  const { issues } = result.error;
+  for (const issue of issues) if (!isMisspelt(issues, issue, start)) reportIssue(checked, issue, []);
+  // Taking one part out may leave what holds it incomplete: then that goes, and so on.
+  for (let outward = 0; outward < 5; outward += 1) {
+    for (const issue of result.error?.issues ?? []) takeOut(value, issue, outward);
+    result = schema.safeParse(value);
+    if (result.success) return result.data;
+  }
   return undefined;
+}
+
+/** Deletes what an issue is about; never an item of a list alone, because the others must keep their index. */
+function takeOut(value: unknown, issue: Issue, outward: number): void {
+  const paths: Path[] = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+  for (const path of paths) {
+    const steps = path.slice(0, Math.max(1, path.length - outward));
+    while (typeof steps.at(-1) === 'number') steps.pop();
+    const last = steps.at(-1);
+    let holder = value;
+    for (const step of steps.slice(0, -1)) holder = (holder as Record<PropertyKey, unknown> | undefined)?.[step];
+    if (last !== undefined && typeof holder === 'object' && holder !== null)
+      delete (holder as Record<PropertyKey, unknown>)[last];
+  }
+}
+
+/** A key that is missing because it stands there misspelt: the unknown key says so already. */
+function isMisspelt(issues: readonly Issue[], missing: Issue, start: Node): boolean {
+  const key = missing.path.at(-1);
+  if (typeof key !== 'string' || absenceAt(start, missing.path) !== 'missing') return false;
+  const place = JSON.stringify(missing.path.slice(0, -1));
+  return issues.some(
+    (issue) =>
+      issue.code === 'unrecognized_keys' &&
+      JSON.stringify(issue.path) === place &&
+      issue.keys.some((unknown) => nearest(unknown, [key]) === key),
+  );
 }
 
 interface Checked {

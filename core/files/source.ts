@@ -41,7 +41,7 @@ export function parseSource(file: string, text: string, problems: Problem[]): So
       prettyErrors: false,
       schema: 'core',
       version: '1.2',
-      logLevel: 'silent',
+      logLevel: 'error',
     });
     if (tooDeep(document.contents)) throw new RangeError('depth');
   } catch {
@@ -57,8 +57,10 @@ export function parseSource(file: string, text: string, problems: Problem[]): So
     return null;
   }
   const fatal = document.errors.filter((error) => error.code !== 'DUPLICATE_KEY');
+  // After a mistake of form the parser guesses, so only the first is certain; every key given twice is.
   for (const error of fatal.length > 0 ? fatal.slice(0, 1) : document.errors) {
-    add(error.pos[0], error.pos[1], syntaxProblem(error, text, lines));
+    const key = error.code === 'DUPLICATE_KEY' ? keyAt(text, error.pos[0]) : undefined;
+    add(error.pos[0], key === undefined ? error.pos[1] : error.pos[0] + key.length, syntaxProblem(error, text, lines));
   }
   if (fatal.length > 0) return null;
   const root = document.contents;
@@ -113,13 +115,28 @@ function spanOf(
 function syntaxProblem(error: YAMLError, text: string, lines: LineCounter): Reported {
   switch (error.code) {
     case 'DUPLICATE_KEY': {
-      const key = /^[^\s:,}]+/.exec(text.slice(error.pos[0]))?.[0] ?? '';
+      const key = keyAt(text, error.pos[0]).replace(/^(["'])(.*)\1$/, '$2');
       return { rule: 'duplicate-key', message: `Key "${key}" is given twice in the same place.`, hint: 'Keep one of them.' };
     }
     case 'MULTIPLE_DOCS':
       return { rule: 'several-documents', message: 'The file holds several YAML documents.', hint: 'Give each its own file.' };
     case 'TAB_AS_INDENT':
       return { rule: 'tab-indent', message: 'A tab cannot indent YAML.', hint: 'Indent with spaces.' };
+    case 'BLOCK_AS_IMPLICIT_KEY':
+      return {
+        rule: 'yaml-syntax',
+        message: 'Not valid YAML: a second ":" on the line, or a value that does not belong to its key.',
+        hint: 'Begin a mapping on its own line, indented, or write it in { }; put a text with a ":" in quotes.',
+      };
+    case 'MISSING_CHAR': {
+      const missing = /(?:with an?|Missing closing|Missing) (\S+?)(?: quote)?\.?$/.exec(
+        error.message.split('\n')[0]?.replace(/ at line.*$/, '') ?? '',
+      )?.[1];
+      return {
+        rule: 'yaml-syntax',
+        message: missing === undefined ? NOT_YAML : `Not valid YAML: ${missing} is missing before this.`,
+      };
+    }
     default: {
       const { line } = lines.linePos(error.pos[0]);
       if (/^[ ]*\t/.test(text.split('\n')[line - 1] ?? ''))
@@ -131,6 +148,12 @@ function syntaxProblem(error: YAMLError, text: string, lines: LineCounter): Repo
     }
   }
 }
+
+const NOT_YAML = 'Not valid YAML: something is missing before this.';
+
+/** What stands at an offset as a key, with its quotes. */
+const keyAt = (text: string, offset: number): string =>
+  /^("[^"\n]*"|'[^'\n]*'|[^\s:,}]+)/.exec(text.slice(offset, offset + 300))?.[0] ?? '';
 
 const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
 

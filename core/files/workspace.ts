@@ -1,3 +1,4 @@
+import { isSeq } from 'yaml';
 import type { Connector } from '../connector.ts';
 import type { ConsentPolicy, Destination, Role, Workspace } from '../model.ts';
 import { didYouMean, inOrder } from '../problems.ts';
@@ -10,7 +11,8 @@ import type { ContractTable } from './contract.ts';
 import { readDestination } from './destination.ts';
 import { readOtherPolicy } from './other-policies.ts';
 import { resolveReferences } from './references.ts';
-import { parseSource } from './source.ts';
+import { ANY_NAME } from './scope.ts';
+import { parseSource, valueOf, writtenOf } from './source.ts';
 import type { Source } from './source.ts';
 import { oneOf, tablesOf } from './tables.ts';
 
@@ -62,7 +64,14 @@ export function loadWorkspace(files: ReadonlyMap<string, string>, { connectors, 
   if (!contractsBroken) reportMissingRoles(tables, byName.size > 0, problems);
 
   const audienceFiles = named(files, 'audiences', problems);
-  const known = { byName, connectors, customers, identifiers: oneOf(tables, 'identifiers'), events: eventsOf(tables) };
+  const known = {
+    byName,
+    connectors,
+    customers,
+    identifiers: oneOf(tables, 'identifiers'),
+    events: eventsOf(tables),
+    brokenContracts: brokenIn(contracts),
+  };
   const parsed = parseAll(audienceFiles, problems);
   const drafts = parsed.flatMap(({ name, source }): AudienceDraft[] => (source ? [readAudience(source, name, known)] : []));
   const audiences = resolveReferences(drafts, new Set(audienceFiles.map(({ name }) => name)));
@@ -154,6 +163,18 @@ function readPolicies(
     return undefined;
   }
   return { purposes: {}, version: 'none' };
+}
+
+/** What contracts with errors declare, as far as it can be told: an audience that names it is not told that it does not exist. */
+function brokenIn(contracts: readonly { readonly name: string; readonly source: Source | null }[]): ReadonlyMap<string, string> {
+  const broken = new Map<string, string>();
+  for (const { name, source } of contracts) {
+    if (!source) broken.set(ANY_NAME, `contracts/${name}.yaml`);
+    const objects = source && hasErrors(source) ? valueOf(source.root, 'schema') : undefined;
+    if (!source || !isSeq(objects)) continue;
+    for (const object of objects.items) broken.set(writtenOf(valueOf(object, 'name')), source.file);
+  }
+  return broken;
 }
 
 function eventsOf(tables: readonly ContractTable[]): ReadonlyMap<string, readonly ContractTable[]> {
