@@ -41,16 +41,21 @@ export async function isolate(refused: Refused, parts: IsolationParts): Promise<
     const answers = await Promise.all(affordable.map((group) => parts.settle(group)));
     return answers.filter((one) => one !== undefined);
   };
-  const alone = async ({ entries, reason: why }: Refused): Promise<void> => {
-    // Others of the batch were taken, so it is the row. Else that has to show first.
-    if (circuit.taken !== taken) return parts.answer(entries, 'rejected', why);
-    const broken = circuit.alone(entries[0] as Entry, why);
-    if (broken !== undefined) halt.break(broken);
+  const alone = async (found: readonly Refused[]): Promise<void> => {
+    // Where others of the batch were taken, it is the row. Else that has to show first.
+    const blamed = circuit.taken !== taken;
+    if (blamed) await Promise.all(found.map(({ entries, reason: why }) => parts.answer(entries, 'rejected', why)));
+    else {
+      for (const { entries, reason: why } of found) {
+        const broken = circuit.alone(entries[0] as Entry, why);
+        if (broken !== undefined) halt.break(broken);
+      }
+    }
   };
 
   let open: readonly Refused[] = [refused];
   while (open.length > 0) {
-    for (const one of open) if (one.entries.length === 1) await alone(one);
+    await alone(open.filter(({ entries }) => entries.length === 1));
     const many = open.filter(({ entries }) => entries.length > 1);
     if (halt.on) return parts.leave(many.flatMap(({ entries }) => entries));
     const groups = many.flatMap(({ entries }) => halves(entries));
@@ -63,7 +68,7 @@ export async function isolate(refused: Refused, parts: IsolationParts): Promise<
         ALONE_IN_A_ROW,
         parts.clock,
       );
-      for (const one of await send(samples.map((entry) => [entry]))) await alone(one);
+      await alone(await send(samples.map((entry) => [entry])));
       open = open
         .map((one) => ({ reason: one.reason, entries: one.entries.filter((entry) => !samples.includes(entry)) }))
         .filter(({ entries }) => entries.length > 0);

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { bulk } from './platform.ts';
 import { addressOf, all, inOrder, keyOf, makeWorld, range, upsertLine } from './world.ts';
@@ -122,7 +123,7 @@ it('has no more requests in flight than the destination’s concurrency, and tha
     members: 1_000,
     concurrency: 3,
     connector: bulk({ rows: 20 }),
-    reply: () => new Promise((resolve) => setTimeout(() => resolve('take'), 5)),
+    reply: () => wait(5, 'take' as const),
   });
   await world.deliver();
   expect(world.platform.calls).toHaveLength(50);
@@ -143,7 +144,7 @@ it('announces no more than is about to be sent: the reader waits for the destina
     },
   });
   const done = world.deliver();
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await wait(200);
   const intents = (await world.log()).flatMap((line) => ('i' in line ? [line.i] : []));
   expect(intents.at(-1)?.[1]).toBeLessThanOrEqual(2 * 2 * 100);
   release();

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -45,7 +46,7 @@ it('killed with kill -9 again and again in the middle of a delivery, it goes on 
       current?.child.kill('SIGKILL');
       if (n % 2 === 0) return undefined;
     }
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await wait(2);
     return 'take';
   };
   const platform = await startPlatform(reply);

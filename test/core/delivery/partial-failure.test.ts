@@ -1,23 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import type { Outcome } from '../../../core/connector.ts';
-import { bulk, type Call } from './platform.ts';
+import { bulk, type Call, type Reply } from './platform.ts';
 import { all, inOrder, keyOf, makeWorld, range } from './world.ts';
 
-const poisoned = (call: Call, bad: readonly number[]): number[] => {
-  const keys = new Set(bad.map(keyOf));
+const keysOf = (bad: readonly number[]): ReadonlySet<string> => new Set(bad.map(keyOf));
+const poisoned = (call: Call, keys: ReadonlySet<string>): number[] => {
   return call.rows.flatMap((row, index) => (keys.has(row.key) ? [index] : []));
 };
-const refuse =
-  (bad: readonly number[], reason = 'bad_row') =>
-  (call: Call) =>
-    poisoned(call, bad).length > 0 ? { status: 400, body: { reason } } : ('take' as const);
+const refuse = (bad: readonly number[], reason = 'bad_row'): ((call: Call) => Reply | 'take') => {
+  const keys = keysOf(bad);
+  return (call) => (poisoned(call, keys).length > 0 ? { status: 400, body: { reason } } : 'take');
+};
 
 describe('a pointer to the bad rows', () => {
   it('rejects those with their reasons and sends the rest at once', async () => {
     const world = await makeWorld({
       members: 100,
       reply: (call) => {
-        const found = poisoned(call, [7, 42]);
+        const found = poisoned(call, keysOf([7, 42]));
         return found.length > 0
           ? { status: 400, body: { refused: found.map((index) => ({ index, reason: `invalid_${index}` })) } }
           : 'take';
@@ -35,7 +35,7 @@ describe('a pointer to the bad rows', () => {
   });
 
   it('halves instead when the platform names one bad row a request and there are many', async () => {
-    const bad = range(0, 20).map((n) => n * 4);
+    const bad = keysOf(range(0, 20).map((n) => n * 4));
     const world = await makeWorld({
       members: 100,
       reply: (call) => {

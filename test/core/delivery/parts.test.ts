@@ -49,8 +49,10 @@ it('a set of lines holds what was added and not what was taken out', () => {
     fc.property(fc.array(fc.record({ n: fc.nat(50_000), add: fc.boolean() })), (steps) => {
       const [lines, model] = [new LineSet(), new Set<number>()];
       for (const { n, add } of steps) {
-        if (add) [lines.add(n), model.add(n)];
-        else [lines.delete(n), model.delete(n)];
+        for (const set of [lines, model]) {
+          if (add) set.add(n);
+          else set.delete(n);
+        }
       }
       expect(steps.every(({ n }) => lines.has(n) === model.has(n))).toBe(true);
       let first = 0;

@@ -24,7 +24,10 @@ export class VirtualClock implements Clock {
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(signal.reason as Error);
+      if (signal?.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
       const sleeper = { at: this.#now + Math.max(0, ms), wake: resolve };
       this.#sleepers.add(sleeper);
       signal?.addEventListener('abort', () => {
