@@ -78,10 +78,8 @@ export async function readTransactions(connection: DuckDBConnection, file: strin
 }
 
 /** A phone as its owner would write it: national in Great Britain, international elsewhere; every eleventh in a range no library calls valid. */
-const PHONE = `CASE
-  WHEN id % 11 = 0 THEN '07700 900' || lpad(CAST(id % 1000 AS varchar), 3, '0')
-  ELSE (CASE WHEN country = 'GB' THEN '0' ELSE '+44 ' END) || ['20 7946 0', '113 496 0', '161 496 0'][id % 3000 // 1000 + 1]
-    || lpad(CAST(id % 1000 AS varchar), 3, '0') END`;
+const PHONE = `(CASE WHEN country = 'GB' THEN '0' ELSE '+44 ' END) || CASE WHEN id % 11 = 0 THEN '7700 900'
+  ELSE ['20 7946 0', '113 496 0', '161 496 0'][id % 3000 // 1000 + 1] END || lpad(CAST(id % 1000 AS varchar), 3, '0')`;
 
 /** Two neighbours in forty share an address; one in 37 changes theirs; one in three writes it in capitals and with blanks. */
 const EMAIL = `CASE WHEN id % 3 = 0 THEN '  ' || upper(address) || ' ' ELSE address END`;

@@ -9,6 +9,8 @@ export interface Expectation {
   /** Of the rule alone. */
   readonly matched: number;
   readonly withheld: Readonly<Record<string, number>>;
+  /** People, not identifiers. */
+  readonly sent: number;
   /** Meta: `email:<sha256>`, `phone:<sha256>`; Braze: customer ids. */
   readonly held: ReadonlySet<string>;
 }
@@ -112,6 +114,7 @@ async function expected(connection: DuckDBConnection, audience: string, kind: 'm
   );
   return {
     matched: states.reduce((sum, [, n]) => sum + Number(n), 0),
+    sent: Number(states.find(([state]) => state === 'sent')?.[1] ?? 0),
     withheld: Object.fromEntries(states.filter(([state]) => state !== 'sent').map(([state, n]) => [String(state), Number(n)])),
     held: new Set(held.map(([value]) => String(value))),
   };
