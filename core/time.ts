@@ -18,7 +18,7 @@ export function isTimeZone(zone: string): boolean {
 export function resolveInstant(instant: Instant, tick: number, zone: string): number {
   switch (instant.kind) {
     case 'absolute':
-      return checked(DateTime.fromISO(instant.iso, { zone }).toMillis(), instant.iso);
+      return checked(fromIso(instant.iso, zone), instant.iso);
     case 'ago':
       return minus(tick, instant.duration, zone);
     case 'ahead':
@@ -32,6 +32,23 @@ export function resolveInstant(instant: Instant, tick: number, zone: string): nu
     case 'tomorrow':
       return startOfDay(tick, zone, 1);
   }
+}
+
+const DAY_MS = 86_400_000;
+
+/**
+ * Not `DateTime.fromISO(iso, { zone })`: for a time that comes twice or never it starts from the offset of the clock's now, so the same
+ * file would mean another time in winter.
+ */
+function fromIso(iso: string, zone: string): number {
+  const local = DateTime.fromISO(iso, { zone: 'utc' }).toMillis();
+  if (/T.*(Z|[+-]\d{2}:?\d{2})$/.test(iso) || !Number.isFinite(local)) return local;
+  const offsets = IANAZone.create(zone);
+  const offsetAt = (ms: number): number => offsets.offset(ms) * 60_000;
+  const before = local - offsetAt(local - DAY_MS);
+  const after = local - offsetAt(local + DAY_MS);
+  const sound = [before, after].filter((ms) => ms + offsetAt(ms) === local);
+  return sound.length > 0 ? Math.min(...sound) : before;
 }
 
 /** The calendar day of an epoch time in a zone, `YYYY-MM-DD`. */
