@@ -34,7 +34,8 @@ const MOST_MEMORY = 3 * 2 ** 30;
 export async function openDuckDb(options: DuckDbOptions): Promise<Warehouse> {
   if (options.temporary !== undefined) mkdirSync(options.temporary, { recursive: true });
   const instance = await DuckDBInstance.create(':memory:', {
-    ...(options.temporary !== undefined && { temp_directory: options.temporary }),
+    // Without a place of our own DuckDB would spill people's data into the folder it was started in.
+    temp_directory: options.temporary ?? '',
     memory_limit: options.memoryLimit ?? `${Math.round(Math.min(MOST_MEMORY, totalmem() / 2) / 2 ** 20)}MiB`,
     ...(options.threads !== undefined && { threads: String(options.threads) }),
   });
