@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { ClosableHttp, HttpOptions } from '../connectors/http.ts';
 import { type Connector, type Context, DestinationBroken } from '../core/connector.ts';
 import type { Destination } from '../core/model.ts';
@@ -18,6 +19,8 @@ export interface DestinationsInput {
   readonly overrideFor: (destination: Destination) => Override | undefined;
   readonly timeoutMs: number | undefined;
   readonly now: () => number;
+  /** The workspace's folder: an endpoint that is a path and no address starts there. */
+  readonly dir: string;
 }
 
 export interface Destinations {
@@ -47,10 +50,8 @@ export function openDestinations(input: DestinationsInput): Destinations {
       const connector = input.connectors[destination.connector];
       if (connector === undefined) throw new Error(`no connector "${destination.connector}": the workspace was not checked`);
       const override = input.overrideFor(destination);
-      const endpoint = (override?.endpoint ?? destination.endpoint ?? connector.endpoint({ ...destination.settings })).replace(
-        /\/+$/,
-        '',
-      );
+      const written = (override?.endpoint ?? destination.endpoint ?? connector.endpoint({ ...destination.settings })).replace(/\/+$/, '');
+      const endpoint = written === '' || URL.canParse(written) ? written : resolve(input.dir, written);
       return {
         settings: { ...destination.settings },
         secret: override?.secret ?? (await secretFor(connector, destination, input.secrets)),

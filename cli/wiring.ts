@@ -49,10 +49,13 @@ export async function checkWorkspace(
 ): Promise<Found & { readonly workspace: Workspace | null }> {
   const texts = await readWorkspaceFiles(dir);
   const { workspace, problems } = loadWorkspace(texts, { connectors, environment });
-  if (workspace === null) return { texts, problems, workspace };
+  // The engine is only started for what only an engine can check.
+  if (workspace === null || !Object.values(workspace.audiences).some(({ sql }) => sql !== undefined))
+    return { texts, problems, workspace };
   const warehouse = await openDuckDb({ dir, environment });
   try {
-    return { texts, problems: inOrder([...problems, ...(await sqlProblems(workspace, texts, (sql, tables) => warehouse.validate(sql, tables)))]), workspace };
+    const inSql = await sqlProblems(workspace, texts, (sql, tables) => warehouse.validate(sql, tables));
+    return { texts, problems: inOrder([...problems, ...inSql]), workspace };
   } finally {
     await warehouse.close();
   }
@@ -78,6 +81,7 @@ export async function openWorkspace(dir: string, options: OpenOptions = {}): Pro
     overrideFor: options.overrideFor ?? (() => undefined),
     timeoutMs: options.timeoutMs ?? timeoutOf(process.env.SLUICE_HTTP_TIMEOUT_MS),
     now: () => clock.now(),
+    dir,
   });
   const ports: RunPorts = {
     workspace,
