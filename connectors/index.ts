@@ -1,6 +1,7 @@
 import type { Connector } from '../core/connector.ts';
 import { braze } from './braze.ts';
 import { files } from './files.ts';
+import { google } from './google.ts';
 import { klaviyo } from './klaviyo.ts';
 import { meta } from './meta.ts';
 import { segment } from './segment.ts';
@@ -13,6 +14,7 @@ const entry = <Settings, Secret>(connector: Connector<Settings, Secret>): Connec
 export const connectors: Readonly<Record<string, Connector>> = {
   braze: entry(braze),
   files: entry(files),
+  google: entry(google),
   klaviyo: entry(klaviyo),
   meta: entry(meta),
   segment: entry(segment),
