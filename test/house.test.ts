@@ -144,6 +144,26 @@ describe('the documents', () => {
     expect(broken).toEqual([]);
   });
 
+  it('are there where code or another document names one, by path or by number: docs/adr/0001', () => {
+    const known = (path: string): boolean =>
+      files.some((file) => file === path || file.startsWith(/\d$/.test(path) ? `${path}-` : `${path}/`));
+    const broken = texts
+      // The example that the page on connectors walks through is made by the reader.
+      .filter(({ file }) => file !== SELF && file !== 'docs/connectors/README.md' && /\.(ts|js)$|^docs\/|^[^/]+\.md$/.test(file))
+      .flatMap(({ file, lines }) =>
+        lines.flatMap((text, i) =>
+          [...text.matchAll(/(?<![\w./-])docs\/[\w-]+(?:\/[\w-]+)*(?:\.md)?/g)].flatMap(([path]) =>
+            known(path) ? [] : [`${file}:${i + 1} ${path}`],
+          ),
+        ),
+      );
+    expect(broken).toEqual([]);
+  });
+
+  it('are what a reader can open: no file refers to papers outside the project', () => {
+    expect(places(/\b(?:DESIGN|HOUSE-STYLE)(?:\.md)?\b/)).toEqual([]);
+  });
+
   it('number every decision once, with context, decision and consequences', () => {
     const decisions = files.filter((file) => /^docs\/adr\/\d{4}-/.test(file));
     const numbers = decisions.map((file) => file.slice(9, 13));
