@@ -5,6 +5,7 @@ import {
   type Connector,
   type Context,
   DestinationBroken,
+  type Encoded,
   type HttpRequest,
   type HttpResponse,
   type Job,
@@ -165,19 +166,13 @@ export const google: Connector<Settings, Secret> = {
     // Law 1: nobody is sent without a decision.
     if (op === 'upsert' && member.consent === null) return NOTHING;
     const remote: Readonly<Record<string, string>> = list;
-    const consent = op === 'upsert' ? consentOf(context.settings, member) : '';
-    const contacts = remote['contact'] === undefined ? [] : contactsOf(member);
-    const ids = remote['mobile'] === undefined ? [] : valuesOf(member, 'maid');
-    const users = remote['user'] === undefined ? [] : valuesOf(member, 'external_id');
-    const lines = inGroups(contacts, IDENTIFIERS_PER_MEMBER).map(
-      (some) => `c{"compositeData":{"userData":{"userIdentifiers":[${some.join(',')}]}}${consent}}`,
-    );
-    const contactRows = lines.length;
-    const mobiles = inGroups(ids, MOBILE_IDS_PER_MEMBER);
-    for (const some of mobiles) lines.push(`m{"mobileData":{"mobileIds":[${some.join(',')}]}${consent}}`);
-    for (const id of users) lines.push(`u{"userIdData":{"userId":${id}}${consent}}`);
+    const tail = `${op === 'upsert' ? consentOf(context.settings, member) : ''}}`;
+    const contact = remote['contact'] === undefined ? NOTHING : contactsOf(member, tail);
+    const mobile = remote['mobile'] === undefined ? NOTHING : mobilesOf(member, tail);
+    const user = remote['user'] === undefined ? NOTHING : usersOf(member, tail);
+    const text = [contact.text, mobile.text, user.text].filter((lines) => lines !== '').join('\n');
     // Each kind goes in a request of its own: the longest is what counts.
-    return { text: lines.join('\n'), rows: Math.max(contactRows, mobiles.length, users.length) };
+    return { text, rows: Math.max(contact.rows, mobile.rows, user.rows) };
   },
 
   async send(context, list, batch) {
@@ -225,11 +220,25 @@ export const google: Connector<Settings, Secret> = {
 const NOTHING = { text: '', rows: 0 };
 const ACCEPTED: Outcome = { kind: 'accepted' };
 
+/** A line a member of the request: the letter of its kind, and the member as JSON, which holds no raw line break. */
+function linesOf(values: readonly string[], most: number, head: string, tail: string): Encoded {
+  if (values.length === 0) return NOTHING;
+  let text = '';
+  for (let first = 0; first < values.length; first += most) {
+    text += `${first === 0 ? '' : '\n'}${head}${(values.length <= most ? values : values.slice(first, first + most)).join(',')}${tail}`;
+  }
+  return { text, rows: Math.ceil(values.length / most) };
+}
+
+const mobilesOf = (member: Member, tail: string): Encoded =>
+  linesOf(valuesOf(member, 'maid'), MOBILE_IDS_PER_MEMBER, 'm{"mobileData":{"mobileIds":[', `]}${tail}`);
+const usersOf = (member: Member, tail: string): Encoded =>
+  linesOf(valuesOf(member, 'external_id'), 1, 'u{"userIdData":{"userId":', `}${tail}`);
 const valuesOf = ({ identifiers }: Member, namespace: string): string[] =>
   identifiers.filter((one) => one.namespace === namespace).map((one) => JSON.stringify(one.value));
 
-/** Identifiers of the request body, e-mail addresses first; the address of the person only whole. */
-function contactsOf(member: Member): string[] {
+/** The address of the person goes only whole, and beside what can be removed again. */
+function contactsOf(member: Member, tail: string): Encoded {
   const found: string[] = [];
   let address: Record<string, string> | undefined;
   for (const { namespace, value } of member.identifiers) {
@@ -240,7 +249,7 @@ function contactsOf(member: Member): string[] {
   if (found.length > 0 && address !== undefined && Object.keys(address).length === ADDRESS_PARTS) {
     found.push(`{"address":${JSON.stringify(address)}}`);
   }
-  return found;
+  return linesOf(found, IDENTIFIERS_PER_MEMBER, 'c{"compositeData":{"userData":{"userIdentifiers":[', `]}}${tail}`);
 }
 
 const ADDRESS: Readonly<Record<string, string>> = {
@@ -251,23 +260,15 @@ const ADDRESS: Readonly<Record<string, string>> = {
 };
 const ADDRESS_PARTS = 4;
 
-function inGroups<T>(all: readonly T[], size: number): (readonly T[])[] {
-  if (all.length === 0) return [];
-  if (all.length <= size) return [all];
-  return [all.slice(0, size), ...inGroups(all.slice(size), size)];
-}
-
 /**
  * Granted is said of a decision that rests on a grant, for what the settings say the purpose covers. Nobody who merely has not refused
  * (opt-out) has granted anything: their consent stays unspecified, and Google decides by the account's own settings.
  */
 function consentOf({ consent_covers: covers }: Settings, { consent }: Member): string {
   if (consent?.basis !== 'opt-in') return '';
-  const fields = [
-    covers.includes('ad_user_data') && '"adUserData":"CONSENT_GRANTED"',
-    covers.includes('ad_personalization') && '"adPersonalization":"CONSENT_GRANTED"',
-  ];
-  return `,"consent":{${fields.filter((field) => field !== false).join(',')}}`;
+  const [data, personal] = [covers.includes('ad_user_data'), covers.includes('ad_personalization')];
+  if (data && personal) return ',"consent":{"adUserData":"CONSENT_GRANTED","adPersonalization":"CONSENT_GRANTED"}';
+  return `,"consent":{"${data ? 'adUserData' : 'adPersonalization'}":"CONSENT_GRANTED"}`;
 }
 
 /** One member of a request body, and the place in the batch it comes from. */
@@ -278,18 +279,19 @@ interface Row {
 
 function rowsByKind(batch: Batch): Map<Kind, Row[]> {
   const kinds = new Map<Kind, Row[]>();
-  for (const [item, { text: lines }] of batch.items.entries()) {
-    if (lines === '') continue;
-    for (const line of lines.split('\n')) {
-      const kind = KIND_OF[line[0] ?? ''] as Kind;
-      const rows = kinds.get(kind);
-      const row = { item, text: line.slice(1) };
-      if (rows === undefined) kinds.set(kind, [row]);
-      else rows.push(row);
+  for (const [item, { text }] of batch.items.entries()) {
+    for (const line of linesIn(text)) {
+      const kind = kindOf(line);
+      let rows = kinds.get(kind);
+      if (rows === undefined) kinds.set(kind, (rows = []));
+      rows.push({ item, text: line.slice(1) });
     }
   }
   return kinds;
 }
+
+const linesIn = (text: string): readonly string[] => (text === '' ? [] : text.includes('\n') ? text.split('\n') : [text]);
+const kindOf = (line: string): Kind => KIND_OF[line[0] ?? ''] as Kind;
 
 /** Sends one kind to its list. Returns the id of the request, whose result is known later. */
 async function change(context: GoogleContext, op: Op, kind: Kind, listId: string, rows: readonly Row[]): Promise<string> {
@@ -360,9 +362,10 @@ async function verdictOf(context: GoogleContext, op: Op, id: string): Promise<Ve
 function outcomesOf(batch: Batch, work: Work): Outcome[] {
   const verdicts = new Map(work.requests.map((request) => [request.kind, request.verdict]));
   const refused = new Map(work.refused.map(([kind, item, reason]) => [`${kind} ${item}`, reason]));
-  return batch.items.map(({ member, text: lines }, item): Outcome => {
-    if (lines === '') return unsent(batch.op, member);
-    const parts = [...new Set(lines.split('\n').map((line) => KIND_OF[line[0] ?? ''] as Kind))].map((kind): Verdict => {
+  return batch.items.map(({ member, text }, item): Outcome => {
+    if (text === '') return unsent(batch.op, member);
+    const parts = linesIn(text).map((line): Verdict => {
+      const kind = kindOf(line);
       const reason = refused.get(`${kind} ${item}`);
       return reason === undefined ? (verdicts.get(kind) as Verdict) : { kind: 'rejected', reason };
     });
@@ -604,8 +607,8 @@ function errorOf(response: HttpResponse, now: number, rows: readonly Row[] | und
     const told = delay === undefined ? MINUTE_MS : Math.ceil(Number(delay) * 1000);
     return new TryAgain(said, { throttled: true, afterMs: daily ? Math.max(told, untilPacificMidnight(now)) : told });
   }
-  // Somebody else changes the same list at the moment, or has just made it.
-  if (response.status === 409) return new TryAgain(said);
+  // Somebody else changes the same list at the moment, or has just made it; or the status of a request is not there yet, or no more.
+  if (response.status === 409 || code === 'INVALID_REQUEST_ID') return new TryAgain(said);
   const broken = [general?.reason, info, parsed?.data?.error.status]
     .map((one) => BROKEN[one ?? ''])
     .find((one) => one !== undefined);
@@ -634,16 +637,7 @@ const MINUTE_MS = 60_000;
 
 /** Daily quotas begin anew then: https://cloud.google.com/docs/quotas/view-manage, read 2026-11-22. An hour off twice a year. */
 function untilPacificMidnight(now: number): number {
-  const parts = PACIFIC.formatToParts(now)
-    .map((part) => Number(part.value))
-    .filter((value) => !Number.isNaN(value));
-  const [hours = 0, minutes = 0, seconds = 0] = parts;
+  const [hours = 0, minutes = 0, seconds = 0] = PACIFIC.format(now).split(':').map(Number);
   return (86_400 - hours * 3_600 - minutes * 60 - seconds) * 1_000;
 }
-const PACIFIC = new Intl.DateTimeFormat('en-GB', {
-  timeZone: 'America/Los_Angeles',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-  hourCycle: 'h23',
-});
+const PACIFIC = new Intl.DateTimeFormat('en-GB', { timeZone: 'America/Los_Angeles', timeStyle: 'medium' });

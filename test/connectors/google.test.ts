@@ -372,6 +372,14 @@ describe('what google answers', () => {
     });
   });
 
+  test('a status that Google does not know is asked for again, and breaks nothing', async () => {
+    const using = scripted(taken, badRequest({ field: 'request_id', reason: 'INVALID_REQUEST_ID' }));
+    const error = await thrown(
+      start(using, everyList, 'upsert', people).then((job) => finished(using, everyList, 'upsert', people, job)),
+    );
+    expect(error).toMatchObject({ name: 'TryAgain', throttled: false });
+  });
+
   test('a spent quota is waited for: as long as it says, a minute, or until midnight in California', async () => {
     const exhausted = async (details: object[]) => {
       const using = {
