@@ -18,17 +18,17 @@ const SHIFT = 62_135_596_800_000;
 /** SQL of a person's country: an assigned ISO 3166-1 alpha-2 code in upper case, or NULL. */
 export function countrySql(column: string | undefined): string {
   if (column === undefined) return 'CAST(NULL AS varchar)';
-  return `CASE WHEN ${upper(column)} IN (${[...COUNTRIES].map(quoteText).join(', ')}) THEN ${upper(column)} END`;
+  return `CASE WHEN ${letters(column)} AND upper(${column}) IN (${[...COUNTRIES].map(quoteText).join(', ')}) THEN upper(${column}) END`;
 }
 
 /** SQL of a person's ISO 3166-2 code as far as it is written; whether it is assigned is asked where a policy needs it. */
 export const regionSql = (column: string | undefined, country: string): string =>
   column === undefined
     ? 'CAST(NULL AS varchar)'
-    : `CASE WHEN ${upper(column)} LIKE ${country} || '-%' THEN ${upper(column)} ELSE ${country} || '-' || ${upper(column)} END`;
+    : `CASE WHEN NOT ${letters(column)} THEN NULL WHEN upper(${column}) LIKE ${country} || '-%' THEN upper(${column}) ELSE ${country} || '-' || upper(${column}) END`;
 
-/** Of the letters of codes only: elsewhere engines disagree. */
-const upper = (text: string): string => `translate(${text}, 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')`;
+/** Codes are of these alone: of other letters engines disagree what their capitals are, and a dotless i is no India. */
+const letters = (text: string): string => `regexp_like(${text}, '^[A-Za-z0-9-]+$')`;
 
 /** SQL of basis and jurisdiction over the columns that hold `countrySql` and `regionSql`. */
 export function jurisdictionSql(policy: PurposePolicy, country: string, region: string): { readonly basis: string; readonly jurisdiction: string } {
