@@ -8,8 +8,14 @@ import type { Duration, Instant } from './model.ts';
 
 /** Whether the IANA zone exists (`Europe/Berlin`, `UTC`). Offsets such as `+02:00` are no zones: they know no summer time. */
 export function isTimeZone(zone: string): boolean {
-  return /^(UTC|[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)+)$/.test(zone) && IANAZone.isValidZone(zone);
+  if (!/^(UTC|[A-Za-z][A-Za-z0-9_+-]*(\/[A-Za-z0-9_+-]+)+)$/.test(zone)) return false;
+  // Asking Intl takes milliseconds, and five hundred audiences name the same zone.
+  const known = KNOWN_ZONES.get(zone) ?? IANAZone.isValidZone(zone);
+  if (KNOWN_ZONES.size < 1000) KNOWN_ZONES.set(zone, known);
+  return known;
 }
+
+const KNOWN_ZONES = new Map<string, boolean>();
 
 /**
  * Epoch milliseconds of an instant. A date without a time, `today` and the like are the start of that day in the zone; a time without

@@ -128,10 +128,7 @@ const keys = {
       min_size: z.int().min(0).optional(),
     })
     .optional(),
-  syncs: z
-    .array(syncSchema)
-    .max(MAX_SYNCS, `there are more than ${MAX_SYNCS} syncs in one audience; write a second audience file`)
-    .optional(),
+  syncs: z.array(syncSchema).max(MAX_SYNCS, `must have at most ${MAX_SYNCS} syncs; write a second audience file`).optional(),
 };
 
 /** The whole file, for editors. */

@@ -54,9 +54,13 @@ export function readContract(source: Source, environment: string): ContractTable
   // With errors in the columns every rule over them would be wrong too: their own problems say enough.
   if (!contract || source.problems.some(({ severity }) => severity === 'error')) return [];
   if (!STATUSES.includes(contract.status)) {
+    // The standard allows any word. On a table of erasures or consents a slip would leave people unprotected, so there it is an error.
+    const ours = [contract, ...(contract.schema ?? [])].some(({ customProperties = [] }) =>
+      customProperties.some(({ property }) => property === 'sluice.role'),
+    );
     source.report(nodeAt(source.root, ['status']), {
       rule: 'unknown-status',
-      severity: 'warning',
+      severity: ours ? 'error' : 'warning',
       message: `"${contract.status}" is not a status that Sluice knows, so this contract is not read.`,
       hint: didYouMean(contract.status, STATUSES) ?? 'Contracts that are active or deprecated are read.',
     });

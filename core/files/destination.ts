@@ -1,17 +1,13 @@
+import { isMap } from 'yaml';
 import { z } from 'zod';
-import type { Connector, Limits } from '../connector.ts';
-import type { BudgetWindow, Destination } from '../model.ts';
+import type { Connector } from '../connector.ts';
+import type { Destination } from '../model.ts';
 import { didYouMean } from '../problems.ts';
+import { budgetSchema, budgetShape, readBudget } from './budget.ts';
 import { checkShape } from './shape.ts';
 import type { Words } from './shape.ts';
 import { keyOf, nodeAt, valueOf } from './source.ts';
 import type { Source } from './source.ts';
-
-const PER = { second: 1, minute: 60, hour: 3600, day: 86_400 } as const;
-
-const count = z.int().min(1);
-const per = z.enum(['second', 'minute', 'hour', 'day']);
-const concurrency = z.int().min(1).max(1000).optional().describe('Requests under way at once.');
 
 /** Names Secrets Manager takes. A key or token that was pasted here is seldom one. */
 const SECRET_NAME = /^[A-Za-z0-9][A-Za-z0-9/_+=.@-]{0,511}$/;
@@ -25,24 +21,14 @@ export const destinationSchema = z.strictObject({
     .optional()
     .describe('What the connector needs to know; see its page in docs/connectors/.'),
   secret: z.string().regex(SECRET_NAME).optional().describe('The name of a secret, never the secret itself: sluice/meta-eu.'),
-  budget: z
-    .union([
-      z.strictObject({ requests: count.optional(), per: per.optional(), concurrency }),
-      z.strictObject({
-        windows: z
-          .array(z.strictObject({ requests: count, per }))
-          .min(1)
-          .max(8),
-        concurrency,
-      }),
-    ])
+  budget: budgetSchema
     .optional()
     .describe("Requests the destination may get; the connector's documented limit less 10 % when left out."),
   endpoint: z.string().optional().describe('Another host than the usual one: a region, a proxy, a stand-in.'),
 });
 
 /** What the shape check uses: a secret's name is checked apart, because the problem must not show what stands there. */
-const destinationShape = destinationSchema.extend({ secret: z.string().optional() });
+const destinationShape = destinationSchema.extend({ secret: z.string().optional(), budget: budgetShape.optional() });
 
 type DestinationFile = z.infer<typeof destinationShape>;
 
@@ -127,12 +113,15 @@ function checkSecret(source: Source, file: DestinationFile, connector: Connector
 }
 
 function secretKeys(schema: z.ZodType): readonly string[] {
-  return schema instanceof z.ZodObject ? Object.keys(schema.shape as Record<string, unknown>) : ['its keys'];
+  const shape: Readonly<Record<string, z.ZodType>> = schema instanceof z.ZodObject ? schema.shape : {};
+  const needed = Object.keys(shape).filter((key) => shape[key]?.safeParse(undefined).success === false);
+  return needed.length > 0 ? needed : ['its keys'];
 }
 
 /** Settings as the connector's own schema gives them back, with its defaults. `sync` belongs to the syncs, not to the destination. */
 function readSettings(source: Source, connector: Connector): Readonly<Record<string, unknown>> | undefined {
   const given = valueOf(source.root, 'settings');
+  if (given && !isMap(given)) return undefined;
   if (given) {
     const words: Words = { nouns: { settings: `the settings of ${connector.title}` } };
     return checkShape(source, connector.settings, words, ['settings']);
@@ -159,80 +148,22 @@ function readEndpoint(source: Source, text: string): string | undefined {
     source.report(nodeAt(source.root, ['endpoint']), { rule, message, hint });
     return undefined;
   };
+  if (/[@?#]/.test(text)) {
+    const hint = 'Leave the host alone, and put what the platform needs to know into the settings or the secret.';
+    return refuse('The endpoint holds more than a host: a user name, a password or a query.', hint, 'secret-in-file');
+  }
   if (!URL.canParse(text)) return refuse(`"${text}" is not an address.`, 'Write one such as https://rest.fra-01.braze.eu.');
   const url = new URL(text);
-  if (url.username !== '' || url.password !== '')
-    return refuse('The endpoint holds a user name or password.', 'Put it into the secret.');
-  if (url.search !== '' || url.hash !== '') return refuse('The endpoint must not have a query or a fragment.');
   if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
     return refuse(
       'The endpoint is not encrypted.',
       `Write https://${url.host}; http is only for this machine (127.0.0.1, ::1, localhost).`,
     );
   }
-  if (url.protocol !== 'https:' && url.protocol !== 'http:')
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     return refuse(`The endpoint cannot be reached over "${url.protocol}".`, 'Write https://.');
+  }
   return text.replace(/\/+$/, '');
 }
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
-
-/** Of the documented limit, what a destination uses unless its file says otherwise: other programs use the same account. */
-const SHARE_OF_LIMIT = 0.9;
-
-function readBudget(source: Source, given: DestinationFile['budget'], limits: Limits): Destination['budget'] | undefined {
-  const concurrencyOf = (value: number | undefined) => value ?? limits.concurrency;
-  const usual = limits.windows.map(({ requests, seconds }) => ({
-    requests: Math.max(1, Math.floor(requests * SHARE_OF_LIMIT)),
-    seconds,
-  }));
-  if (given === undefined) return { windows: usual, concurrency: concurrencyOf(undefined) };
-  const own = 'windows' in given ? given.windows : [given];
-  const windows: BudgetWindow[] = [];
-  for (const window of own) {
-    if ((window.requests === undefined) !== (window.per === undefined)) {
-      const missing = window.requests === undefined ? 'requests' : 'per';
-      source.report(keyOf(source.root, 'budget'), {
-        rule: 'missing-key',
-        message: `"${missing}" is missing in the budget.`,
-        hint: 'Write both, such as { requests: 60, per: minute }.',
-      });
-      return undefined;
-    }
-    if (window.requests !== undefined && window.per !== undefined)
-      windows.push({ requests: window.requests, seconds: PER[window.per] });
-  }
-  const budget = { windows: windows.length > 0 ? windows : usual, concurrency: concurrencyOf(given.concurrency) };
-  warnOverLimit(source, budget, limits);
-  return budget;
-}
-
-function warnOverLimit(source: Source, budget: Destination['budget'], limits: Limits): void {
-  const over = limits.windows.find(({ requests, seconds }) => allowedIn(budget.windows, seconds) > requests);
-  const place = keyOf(source.root, 'budget');
-  if (over) {
-    source.report(place, {
-      rule: 'budget-over-limit',
-      severity: 'warning',
-      message: `The budget allows more than the ${over.requests} requests in ${spanOf(over.seconds)} that the platform documents.`,
-      hint: `Keep it only if the platform raised the limit for this account: ${limits.source}.`,
-    });
-  }
-  if (budget.concurrency > limits.concurrency) {
-    source.report(place, {
-      rule: 'budget-over-limit',
-      severity: 'warning',
-      message: `The budget allows ${budget.concurrency} requests at once; the connector is made for ${limits.concurrency}.`,
-    });
-  }
-}
-
-/** Requests that all windows together let through in so many seconds; they are spaced evenly, so a window is a rate. */
-const allowedIn = (windows: readonly BudgetWindow[], seconds: number): number =>
-  Math.min(...windows.map((window) => (window.requests * seconds) / window.seconds));
-
-function spanOf(seconds: number): string {
-  const unit = (Object.entries(PER) as [string, number][]).findLast(([, length]) => seconds % length === 0) ?? ['second', 1];
-  const amount = seconds / unit[1];
-  return amount === 1 ? `a ${unit[0]}`.replace('a hour', 'an hour') : `${amount} ${unit[0]}s`;
-}

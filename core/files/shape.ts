@@ -124,18 +124,35 @@ function explain(issue: Issue, key: string, node: Node): { rule: string; message
         rule: 'invalid-value',
         message: `"${key}" is not a usable key: ${issue.issues.map((inner) => inner.message).join(' ')}`,
       };
-    default:
-      return { rule: 'invalid-value', message: `"${key}": ${sentence(issue.message)}` };
+    case 'too_small':
+      return { rule: 'invalid-value', message: `"${key}" must ${bound(issue.origin, 'at least', issue.minimum, issue.message)}` };
+    case 'too_big':
+      return { rule: 'invalid-value', message: `"${key}" must ${bound(issue.origin, 'at most', issue.maximum, issue.message)}` };
+    default: {
+      const message = sentence(issue.message);
+      return {
+        rule: 'invalid-value',
+        message: /^(must|needs?|may) /.test(message) ? `"${key}" ${message}` : `"${key}": ${message}`,
+      };
+    }
   }
 }
 
+/** `be at least 1.`, or the schema's own words where it has any. */
+function bound(origin: string, which: string, limit: number | bigint, message: string): string {
+  if (!/^Too (small|big)/.test(message)) return sentence(message.replace(/^must /, ''));
+  const unit = { string: 'character', array: 'item' }[origin];
+  return unit === undefined ? `be ${which} ${limit}.` : `have ${which} ${limit} ${unit}${Number(limit) === 1 ? '' : 's'}.`;
+}
+
 function wrongType(key: string, expected: string, node: Node): { rule: string; message: string; hint?: string } {
+  const found = expected === 'a whole number' && kindOf(node) === 'a number' ? writtenOf(node) : kindOf(node);
   const subject = key === '' ? 'The file' : `"${key}"`;
   const quote =
     expected.startsWith('a text') && isScalar(node) && typeof node.value !== 'string' && node.value !== null
       ? `Put it in quotes: "${writtenOf(node)}".`
       : undefined;
-  return { rule: 'wrong-type', message: `${subject} must be ${expected}, not ${kindOf(node)}.`, hint: quote };
+  return { rule: 'wrong-type', message: `${subject} must be ${expected}, not ${found}.`, hint: quote };
 }
 
 const EXPECTED: Readonly<Record<string, string>> = {
@@ -217,7 +234,8 @@ function likeliest(branches: readonly (readonly Issue[])[]): readonly Issue[] | 
   const real = branches.filter((issues) => !issues.some((issue) => issue.path.length === 0 && issue.code === 'invalid_type'));
   const depth = (issues: readonly Issue[]) =>
     Math.max(0, ...issues.map((issue) => issue.path.length + (issue.code === 'unrecognized_keys' ? 0.5 : 0)));
-  return real.toSorted((a, b) => a.length - b.length || depth(b) - depth(a))[0];
+  const strange = (issues: readonly Issue[]) => issues.filter((issue) => issue.code === 'unrecognized_keys').length;
+  return real.toSorted((a, b) => strange(a) - strange(b) || a.length - b.length || depth(b) - depth(a))[0];
 }
 
 interface Definition {

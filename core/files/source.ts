@@ -1,4 +1,4 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { Document, Node, Pair, ParsedNode, YAMLError, YAMLMap } from 'yaml';
 import type { Problem } from '../problems.ts';
 
@@ -31,10 +31,12 @@ const MAX_DEPTH = 200;
 export function parseSource(file: string, text: string, problems: Problem[]): Source | null {
   const lines = new LineCounter();
   const place = (start: number, end: number) => spanOf(text, lines, start, end);
-  const add = (start: number, end: number, problem: Reported) => {
+  const add: Add = (start, end, problem) => {
     problems.push({ severity: 'error', ...problem, file, ...place(start, end) });
   };
   let document: Document.Parsed;
+  let plain: boolean;
+  const refused: Parameters<Add>[] = [];
   try {
     document = parseDocument(text, {
       lineCounter: lines,
@@ -43,7 +45,7 @@ export function parseSource(file: string, text: string, problems: Problem[]): So
       version: '1.2',
       logLevel: 'error',
     });
-    if (tooDeep(document.contents)) throw new RangeError('depth');
+    plain = checkPlain(document.contents, (...found) => refused.push(found));
   } catch {
     // The parser recurses: only nesting without end makes it fail rather than answer with errors.
     problems.push({
@@ -55,6 +57,11 @@ export function parseSource(file: string, text: string, problems: Problem[]): So
       message: 'The file is nested too deeply to be read.',
     });
     return null;
+  }
+  for (const error of document.errors) {
+    const quote = /^Missing closing (["'])quote/.exec(error.message)?.[1];
+    // The parser points at the end of the file; the text that swallowed it begins at the last such quote.
+    if (quote !== undefined) error.pos = [text.lastIndexOf(quote, error.pos[0]), text.length];
   }
   const fatal = document.errors.filter((error) => error.code !== 'DUPLICATE_KEY');
   // After a mistake of form the parser guesses, so only the first is certain; every key given twice is.
@@ -75,7 +82,8 @@ export function parseSource(file: string, text: string, problems: Problem[]): So
     });
     return null;
   }
-  if (!plainYaml(document, add)) return null;
+  for (const found of refused) add(...found);
+  if (!plain) return null;
   const report: Source['report'] = (where, problem) => {
     const [start, end] = rangeOf(where);
     add(start, end, problem);
@@ -113,6 +121,17 @@ function spanOf(
 }
 
 function syntaxProblem(error: YAMLError, text: string, lines: LineCounter): Reported {
+  const [first = ''] = error.message.split('\n');
+  if (first.startsWith('Missing closing'))
+    return { rule: 'yaml-syntax', message: 'Not valid YAML: this text is not closed with a quote.' };
+  const bracket = /end with a ([\]}])/.exec(first)?.[1];
+  if (bracket !== undefined) {
+    const [what, open] = bracket === ']' ? ['list', '['] : ['mapping', '{'];
+    return {
+      rule: 'yaml-syntax',
+      message: `Not valid YAML: a ${what} that begins with "${open}" is not closed with "${bracket}" before this.`,
+    };
+  }
   switch (error.code) {
     case 'DUPLICATE_KEY': {
       const key = keyAt(text, error.pos[0]).replace(/^(["'])(.*)\1$/, '$2');
@@ -128,28 +147,17 @@ function syntaxProblem(error: YAMLError, text: string, lines: LineCounter): Repo
         message: 'Not valid YAML: a second ":" on the line, or a value that does not belong to its key.',
         hint: 'Begin a mapping on its own line, indented, or write it in { }; put a text with a ":" in quotes.',
       };
-    case 'MISSING_CHAR': {
-      const missing = /(?:with an?|Missing closing|Missing) (\S+?)(?: quote)?\.?$/.exec(
-        error.message.split('\n')[0]?.replace(/ at line.*$/, '') ?? '',
-      )?.[1];
-      return {
-        rule: 'yaml-syntax',
-        message: missing === undefined ? NOT_YAML : `Not valid YAML: ${missing} is missing before this.`,
-      };
-    }
     default: {
       const { line } = lines.linePos(error.pos[0]);
       if (/^[ ]*\t/.test(text.split('\n')[line - 1] ?? ''))
         return syntaxProblem(Object.assign(error, { code: 'TAB_AS_INDENT' as const }), text, lines);
       return {
         rule: 'yaml-syntax',
-        message: `Not valid YAML: ${lowerFirst(error.message.split('\n')[0] ?? '').replace(/[.:]?$/, '.')}`,
+        message: `Not valid YAML: ${lowerFirst(first).replace(/[.:]?$/, '.')}`,
       };
     }
   }
 }
-
-const NOT_YAML = 'Not valid YAML: something is missing before this.';
 
 /** What stands at an offset as a key, with its quotes. */
 const keyAt = (text: string, offset: number): string =>
@@ -157,41 +165,42 @@ const keyAt = (text: string, offset: number): string =>
 
 const lowerFirst = (text: string): string => text.charAt(0).toLowerCase() + text.slice(1);
 
-function tooDeep(node: unknown, depth = 0): boolean {
-  if (depth > MAX_DEPTH) return true;
-  if (isMap(node)) return node.items.some((pair) => tooDeep(pair.key, depth + 1) || tooDeep(pair.value, depth + 1));
-  return isSeq(node) && node.items.some((item) => tooDeep(item, depth + 1));
-}
+type Add = (start: number, end: number, problem: Reported) => void;
 
-function plainYaml(document: Document.Parsed, add: (start: number, end: number, problem: Reported) => void): boolean {
+/** Reports what is refused of YAML everywhere in the tree. False when there was any; throws when the tree is too deep to walk. */
+function checkPlain(node: unknown, add: Add, depth = 0): boolean {
+  if (depth > MAX_DEPTH) throw new RangeError('depth');
+  if (node === null || node === undefined) return true;
   let plain = true;
-  const refuse = (node: Node, rule: string, message: string, hint: string) => {
-    const [start, end] = rangeOf(node);
-    add(start, end, { rule, message, hint });
+  const refuse = (at: Node, rule: string, message: string, hint: string) => {
+    add(...rangeOf(at), { rule, message, hint });
     plain = false;
   };
-  visit(document, {
-    Node(_, node) {
-      if (isAlias(node))
-        refuse(
-          node,
-          'yaml-anchor',
-          'Aliases are not allowed: a problem in the copied text would have no one place.',
-          'Write the text out.',
-        );
-      else if ('anchor' in node && node.anchor !== undefined) {
-        refuse(node, 'yaml-anchor', `Anchors are not allowed ("&${node.anchor}").`, 'Write the text out where it is used.');
-      } else if (node.tag !== undefined && !CORE_TAG.test(node.tag)) {
-        refuse(node, 'yaml-tag', `The tag "${node.tag}" is not allowed.`, 'Leave the tag out.');
+  const { anchor, tag } = node as { anchor?: string; tag?: string };
+  if (isAlias(node)) {
+    refuse(
+      node,
+      'yaml-anchor',
+      'Aliases are not allowed: a problem in the copied text would have no one place.',
+      'Write the text out.',
+    );
+  } else if (anchor !== undefined) {
+    refuse(node as Node, 'yaml-anchor', `Anchors are not allowed ("&${anchor}").`, 'Write the text out where it is used.');
+  } else if (tag !== undefined && !CORE_TAG.test(tag)) {
+    refuse(node as Node, 'yaml-tag', `The tag "${tag}" is not allowed.`, 'Leave the tag out.');
+  }
+  if (isMap(node)) {
+    for (const { key, value } of node.items) {
+      if (isScalar(key)) {
+        if (!checkPlain(key, add, depth + 1)) plain = false;
+      } else if (key ?? value) {
+        refuse((key ?? value) as Node, 'yaml-key', 'A key must be a text.', 'Did you mean to quote it, or is a value missing?');
       }
-    },
-    Pair(_, pair) {
-      if (!isScalar(pair.key)) {
-        const node = (pair.key ?? pair.value) as Node | null;
-        if (node) refuse(node, 'yaml-key', 'A key must be a text.', 'Did you mean to quote it, or is a value missing?');
-      }
-    },
-  });
+      if (!checkPlain(value, add, depth + 1)) plain = false;
+    }
+  } else if (isSeq(node)) {
+    for (const item of node.items) if (!checkPlain(item, add, depth + 1)) plain = false;
+  }
   return plain;
 }
 
