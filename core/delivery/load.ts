@@ -1,5 +1,5 @@
-import type { Connector, Encoded, Item, Member, Op } from '../connector.ts';
-import { identifierOf, type RemoveLine, type UpsertLine } from '../delta.ts';
+import type { Connector, Identifier, Item, Member, Op } from '../connector.ts';
+import type { RemoveLine, UpsertLine } from '../delta.ts';
 
 /** A line of the shard on its way: the connector sees the item, the delivery the rest. */
 export interface Entry extends Item {
@@ -21,6 +21,37 @@ export class DamagedShard extends Error {
 const KEY = /^[0-9a-f]{32}$/;
 const NO_TRAITS: Member['traits'] = {};
 
+/** Namespaces and consents are few and members many: each is kept once. */
+const FEW = 64;
+const namespaces: string[] = [];
+const consents: NonNullable<Member['consent']>[] = [];
+
+function kept<T>(known: T[], same: (one: T) => boolean, make: () => T): T {
+  for (const one of known) if (same(one)) return one;
+  // More than a platform or a policy has: then they are not few, and keeping them would cost more than it saves.
+  const made = make();
+  if (known.length < FEW) known.push(made);
+  return made;
+}
+
+/** As `identifierOf` of core/delta.ts. */
+function identifierOf(text: string): Identifier {
+  const colon = text.indexOf(':');
+  const namespace = kept(
+    namespaces,
+    (one) => one.length === colon && text.startsWith(one),
+    () => text.slice(0, colon),
+  );
+  return { namespace, value: text.slice(colon + 1) };
+}
+
+const consentOf = ([purpose, basis, jurisdiction]: UpsertLine['c']): Member['consent'] =>
+  kept(
+    consents,
+    (one) => one.jurisdiction === jurisdiction && one.purpose === purpose && one.basis === basis,
+    () => ({ purpose, basis, jurisdiction }),
+  );
+
 /** The member of a line of a shard. Throws `DamagedShard`. */
 export function memberOf(text: string, op: Op, key: string, line: number): Member {
   let parsed: UpsertLine | RemoveLine;
@@ -34,8 +65,7 @@ export function memberOf(text: string, op: Op, key: string, line: number): Membe
     throw new DamagedShard(key, line);
   const identifiers = parsed.ids.map(identifierOf);
   if (op === 'remove' || !('c' in parsed)) return { key: parsed.k, identifiers, traits: NO_TRAITS, consent: null };
-  const [purpose, basis, jurisdiction] = parsed.c;
-  return { key: parsed.k, identifiers, traits: parsed.t ?? NO_TRAITS, consent: { purpose, basis, jurisdiction } };
+  return { key: parsed.k, identifiers, traits: parsed.t ?? NO_TRAITS, consent: consentOf(parsed.c) };
 }
 
 /** The limits of a connector for one operation. `bytes` is what is left for rows. */
@@ -52,10 +82,10 @@ export function batchLimits({ limits }: Pick<Connector, 'limits'>, op: Op): Batc
 /** UTF-8 bytes of a row in a body, its separator included. */
 export const bytesOf = (text: string): number => Buffer.byteLength(text) + 1;
 
-/** Why a member fits no request of the platform, or undefined when it fits. */
-export function misfit({ text, rows }: Encoded, limits: BatchLimits): string | undefined {
+/** Why a member fits no request of the platform, or undefined when it fits. `bytes` as `bytesOf`. */
+export function misfit(rows: number, bytes: number, limits: BatchLimits): string | undefined {
   if (rows > limits.rows) return 'too-many-rows';
-  return bytesOf(text) > limits.bytes ? 'too-large' : undefined;
+  return bytes > limits.bytes ? 'too-large' : undefined;
 }
 
 /** Entries of one request, filled by rows and by bytes, whichever comes first. */
@@ -69,22 +99,17 @@ export class Filling {
     this.#limits = limits;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** True when the entry needs a new request. An item of no rows (nothing to send for it) takes the place of one all the same. */
-  full(entry: Encoded): boolean {
+  /** True when rows need a new request. An item of no rows (nothing to send for it) takes the place of one all the same. */
+  full(rows: number, bytes: number): boolean {
     return (
-      this.#entries.length > 0 &&
-      (this.#rows + Math.max(1, entry.rows) > this.#limits.rows || this.#bytes + bytesOf(entry.text) > this.#limits.bytes)
+      this.#entries.length > 0 && (this.#rows + Math.max(1, rows) > this.#limits.rows || this.#bytes + bytes > this.#limits.bytes)
     );
   }
 
-  add(entry: Entry): void {
+  add(entry: Entry, bytes: number): void {
     this.#entries.push(entry);
     this.#rows += Math.max(1, entry.rows);
-    this.#bytes += bytesOf(entry.text);
+    this.#bytes += bytes;
   }
 
   take(): { readonly entries: Entry[]; readonly bytes: number } {

@@ -29,7 +29,7 @@ interface Waiting {
 
 /**
  * One worker's permits of a destination's budget. Leases are as large as demand has shown to be, and are asked for only while somebody
- * waits. A permit is used at its time or up to `latenessOf` after it; later than that it is dropped, never caught up, because beside it
+ * waits. A permit is used at its time or a little after it (half of `latenessOf`); later than that it is dropped, never caught up, because beside it
  * stand requests that other workers reserved.
  */
 export class Permits {
@@ -61,7 +61,8 @@ export class Permits {
     this.#latest = latest;
     this.#signal = signal;
     const { windows } = destination.budget;
-    this.#lateness = latenessOf(windows);
+    // Half of what the reservation allows; the other half is the network's.
+    this.#lateness = latenessOf(windows) / 2;
     const rate = Math.min(...windows.map((one) => one.requests / (one.seconds * 1_000)));
     this.#most = windows.length === 0 ? UNLIMITED : Math.max(1, Math.floor(rate * LEASE_MS));
   }

@@ -72,8 +72,8 @@ describe('permits', () => {
     }
     expect(densest(times, 1_000)).toBeLessThanOrEqual(20);
     const gaps = times.slice(1).map((at, i) => at - (times[i] ?? 0));
-    // 52 ms apart; a permit is used up to 40 ms late, so the next may follow 12 ms after it.
-    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(11);
+    // 52 ms apart; a permit is used up to 20 ms late, so the next may follow 32 ms after it.
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(31);
   });
 
   it('ask the store once for many: at most every quarter of a second', async () => {
