@@ -50,18 +50,26 @@ export function warehouseError(error: unknown): WarehouseError {
   if (error instanceof WarehouseError) return error;
   const { type, message } = readError(error);
   if (FULL.test(message)) {
-    return new WarehouseError('The disk is full: DuckDB has no room to write. Make room where the workspace keeps its state (.sluice), then run it again.', 'capacity');
+    return new WarehouseError(
+      'The disk is full: DuckDB has no room to write. Make room where the workspace keeps its state (.sluice), then run it again.',
+      'capacity',
+    );
   }
   switch (type) {
     case 'Out of Memory':
-      return new WarehouseError('DuckDB ran out of the memory it may use and could not spill the rest to disk. Give it more memory, or fewer threads.', 'capacity');
+      return new WarehouseError(
+        'DuckDB ran out of the memory it may use and could not spill the rest to disk. Give it more memory, or fewer threads.',
+        'capacity',
+      );
     case 'Conversion':
     case 'Invalid Input':
     case 'Invalid':
     case 'Out of Range': {
       const column = /source column (\w+)/.exec(message)?.[1];
       return new WarehouseError(
-        column === undefined ? 'A value of a table can not be read as the type its contract declares.' : `A value of the column "${column}" can not be read as the type its contract declares.`,
+        column === undefined
+          ? 'A value of a table can not be read as the type its contract declares.'
+          : `A value of the column "${column}" can not be read as the type its contract declares.`,
         'user',
       );
     }
@@ -72,8 +80,14 @@ export function warehouseError(error: unknown): WarehouseError {
       return new WarehouseError(`DuckDB refuses the query: ${message.replace(/!$/, '.')}`, 'user');
     case 'IO':
       if (/no files found/i.test(message)) return new WarehouseError(`A file is not there: ${message}.`, 'user');
-      return new WarehouseError(`DuckDB could not read or write a file: ${message}`, /lock/i.test(message) ? 'retryable' : 'user');
+      return new WarehouseError(
+        `DuckDB could not read or write a file: ${message}`,
+        /lock/i.test(message) ? 'retryable' : 'user',
+      );
     default:
-      return new WarehouseError(`DuckDB failed (${type} error).`, type === 'Interrupt' || type === 'Connection' ? 'retryable' : 'user');
+      return new WarehouseError(
+        `DuckDB failed (${type} error).`,
+        type === 'Interrupt' || type === 'Connection' ? 'retryable' : 'user',
+      );
   }
 }

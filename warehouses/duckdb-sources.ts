@@ -20,8 +20,13 @@ export async function sourceOf(
   options: { readonly dir: string; readonly environment: string; readonly attach: Attach; readonly namesFromFile: boolean },
 ): Promise<Source | null> {
   const server = table.servers[options.environment];
-  if (server === undefined) throw new WarehouseError(`${table.file} does not say where "${table.name}" is in the environment "${options.environment}".`, 'user');
-  if (server.type === 'athena') throw new WarehouseError(`${table.file} keeps "${table.name}" in Athena, which DuckDB does not read.`, 'user');
+  if (server === undefined)
+    throw new WarehouseError(
+      `${table.file} does not say where "${table.name}" is in the environment "${options.environment}".`,
+      'user',
+    );
+  if (server.type === 'athena')
+    throw new WarehouseError(`${table.file} keeps "${table.name}" in Athena, which DuckDB does not read.`, 'user');
   if (server.type === 'duckdb') {
     const database = await options.attach(connection, resolve(options.dir, server.database));
     if (database === null) return null;
@@ -30,7 +35,9 @@ export async function sourceOf(
       `SELECT 1 FROM information_schema.tables WHERE table_catalog = ${quoteText(database)} AND table_schema = ${quoteText(server.schema)}
          AND lower(table_name) = lower(${quoteText(name)})`,
     );
-    return there.currentRowCount === 0 ? null : { select: `SELECT * FROM ${[database, server.schema, name].map(quoteName).join('.')}`, text: false };
+    return there.currentRowCount === 0
+      ? null
+      : { select: `SELECT * FROM ${[database, server.schema, name].map(quoteName).join('.')}`, text: false };
   }
   const path = quoteText(resolve(options.dir, server.path));
   const files = await connection.runAndReadAll(`SELECT count(*) FROM glob(${path})`);
@@ -42,25 +49,38 @@ export async function sourceOf(
       return { select: `SELECT * FROM read_csv(${path}, header = true, all_varchar = true, union_by_name = true)`, text: true };
     case 'json': {
       const names = options.namesFromFile ? await jsonNames(connection, path, table) : table.columns.map(({ name }) => name);
-      return { select: `SELECT * FROM read_json(${path}, columns = {${names.map((name) => `${quoteText(name)}: 'VARCHAR'`).join(', ')}})`, text: true };
+      return {
+        select: `SELECT * FROM read_json(${path}, columns = {${names.map((name) => `${quoteText(name)}: 'VARCHAR'`).join(', ')}})`,
+        text: true,
+      };
     }
   }
 }
 
 /** The names a JSON file has; an empty one has no names of its own, and breaks no promise. */
 async function jsonNames(connection: DuckDBConnection, path: string, table: Table): Promise<readonly string[]> {
-  const names = (await columnsOf(connection, `SELECT * FROM read_json(${path}, sample_size = -1, union_by_name = true)`)).map(({ name }) => name);
-  const none = names.length === 0 || (names.length === 1 && names[0] === 'json' && !table.columns.some(({ name }) => name === 'json'));
+  const names = (await columnsOf(connection, `SELECT * FROM read_json(${path}, sample_size = -1, union_by_name = true)`)).map(
+    ({ name }) => name,
+  );
+  const none =
+    names.length === 0 || (names.length === 1 && names[0] === 'json' && !table.columns.some(({ name }) => name === 'json'));
   return none ? table.columns.map(({ name }) => name) : names;
 }
 
-export async function columnsOf(connection: DuckDBConnection, select: string): Promise<readonly { readonly name: string; readonly type: string }[]> {
+export async function columnsOf(
+  connection: DuckDBConnection,
+  select: string,
+): Promise<readonly { readonly name: string; readonly type: string }[]> {
   const described = await connection.runAndReadAll(`DESCRIBE ${select}`);
   return described.getRows().map(([name, type]) => ({ name: String(name), type: String(type).toLowerCase() }));
 }
 
 /** The columns of texts: of the declared type when every value can be read as it, else `varchar`, which the gate then complains of. */
-export async function describeText(connection: DuckDBConnection, select: string, table: Table): Promise<readonly { readonly name: string; readonly type: string }[]> {
+export async function describeText(
+  connection: DuckDBConnection,
+  select: string,
+  table: Table,
+): Promise<readonly { readonly name: string; readonly type: string }[]> {
   const columns = await columnsOf(connection, select);
   const declared = new Map(table.columns.map((column) => [column.name.toLowerCase(), column]));
   const checks = columns.map(({ name }, i) => {

@@ -21,7 +21,9 @@ export const FUNCTIONS: readonly string[] = `
 /** How DuckDB's syntax tree names operators, special forms and what `interval '30' day` and `extract` become inside it. */
 const INNER: ReadonlySet<string> = new Set(
   `+ - * / % || = <> < <= > >= ~~ !~~ like_escape not_like_escape count_star date_part get_current_timestamp current_timestamp current_date
-  current_localtimestamp today to_days to_hours to_minutes to_seconds to_months to_years to_weeks trunc list_value row`.split(/\s+/),
+  current_localtimestamp today to_days to_hours to_minutes to_seconds to_months to_years to_weeks trunc list_value row`.split(
+    /\s+/,
+  ),
 );
 
 const ALLOWED: ReadonlySet<string> = new Set([...FUNCTIONS, ...INNER]);
@@ -49,7 +51,8 @@ function inText(sql: string): Stranger | undefined {
       const cast = text.indexOf('::');
       if (cast !== -1) return { message: 'Write CAST(x AS type): "::" is DuckDB\'s alone.', position: bytes(sql, offset + cast) };
       const list = /(?<![\w\]")])\[/.exec(text.replace(/\barray\s*\[/gi, (match) => `${match.slice(0, -1).replace(/./g, 'a')}a`));
-      if (list !== null) return { message: 'Write ARRAY[...]: brackets alone are DuckDB\'s.', position: bytes(sql, offset + list.index) };
+      if (list !== null)
+        return { message: "Write ARRAY[...]: brackets alone are DuckDB's.", position: bytes(sql, offset + list.index) };
     }
     offset += text.length;
   }
@@ -80,30 +83,53 @@ function ofNode(node: Node, tables: readonly Table[], ctes: ReadonlySet<string>)
   switch (text('type')) {
     case 'TABLE_FUNCTION': {
       const name = functionOf(node['function']);
-      return name === 'unnest' ? undefined : { message: `The table function ${name} may not be used here: only tables of the contracts are read.`, ...at };
+      return name === 'unnest'
+        ? undefined
+        : { message: `The table function ${name} may not be used here: only tables of the contracts are read.`, ...at };
     }
     case 'BASE_TABLE':
-      return tableStranger([text('catalog_name'), text('schema_name'), text('table_name')].filter((part) => part !== ''), tables, ctes, at);
+      return tableStranger(
+        [text('catalog_name'), text('schema_name'), text('table_name')].filter((part) => part !== ''),
+        tables,
+        ctes,
+        at,
+      );
     case 'STAR': {
-      const changed = ['exclude_list', 'replace_list', 'qualified_exclude_list', 'rename_list'].some((key) => Array.isArray(node[key]) && node[key].length > 0);
-      return changed || node['columns'] === true ? { message: 'A star with EXCLUDE, REPLACE or COLUMNS is DuckDB\'s alone: name the columns.', ...at } : undefined;
+      const changed = ['exclude_list', 'replace_list', 'qualified_exclude_list', 'rename_list'].some(
+        (key) => Array.isArray(node[key]) && node[key].length > 0,
+      );
+      return changed || node['columns'] === true
+        ? { message: "A star with EXCLUDE, REPLACE or COLUMNS is DuckDB's alone: name the columns.", ...at }
+        : undefined;
     }
     case 'LAMBDA':
       return { message: 'A lambda is not written the same on every engine.', ...at };
     default:
   }
-  if (node['qualify'] !== null && node['qualify'] !== undefined) return { message: 'QUALIFY is not known to Athena: filter in an outer SELECT.', ...at };
+  if (node['qualify'] !== null && node['qualify'] !== undefined)
+    return { message: 'QUALIFY is not known to Athena: filter in an outer SELECT.', ...at };
   if (node['sample'] !== null && node['sample'] !== undefined) return { message: 'A sample gives other rows every time.', ...at };
-  if (node['aggregate_handling'] === 'FORCE_AGGREGATES') return { message: 'GROUP BY ALL is DuckDB\'s alone: name the columns.', ...at };
+  if (node['aggregate_handling'] === 'FORCE_AGGREGATES')
+    return { message: "GROUP BY ALL is DuckDB's alone: name the columns.", ...at };
   if (text('class') !== 'FUNCTION' && text('class') !== 'WINDOW') return undefined;
   const name = text('function_name').toLowerCase();
   if (name === '' || ALLOWED.has(name)) return undefined;
-  if (['~~*', '!~~*', 'ilike_escape', 'not_ilike_escape'].includes(name)) return { message: 'ILIKE is not known to Athena: write lower(x) LIKE ...', ...at };
+  if (['~~*', '!~~*', 'ilike_escape', 'not_ilike_escape'].includes(name))
+    return { message: 'ILIKE is not known to Athena: write lower(x) LIKE ...', ...at };
   const near = nearest(name, FUNCTIONS);
-  return { message: `The function ${name} may not be used: it is not the same on every engine.`, ...at, ...(near !== undefined && { suggestion: near }) };
+  return {
+    message: `The function ${name} may not be used: it is not the same on every engine.`,
+    ...at,
+    ...(near !== undefined && { suggestion: near }),
+  };
 }
 
-function tableStranger(parts: readonly string[], tables: readonly Table[], ctes: ReadonlySet<string>, at: { readonly position?: number }): Stranger | undefined {
+function tableStranger(
+  parts: readonly string[],
+  tables: readonly Table[],
+  ctes: ReadonlySet<string>,
+  at: { readonly position?: number },
+): Stranger | undefined {
   const name = parts.join('.');
   const same = (other: string): boolean => other.toLowerCase() === name.toLowerCase();
   const known = tables.map(({ physicalName }) => physicalName);
@@ -113,7 +139,9 @@ function tableStranger(parts: readonly string[], tables: readonly Table[], ctes:
 }
 
 const functionOf = (node: unknown): string =>
-  typeof node === 'object' && node !== null && 'function_name' in node && typeof node.function_name === 'string' ? node.function_name : '';
+  typeof node === 'object' && node !== null && 'function_name' in node && typeof node.function_name === 'string'
+    ? node.function_name
+    : '';
 
 function placeOf(node: Node): { readonly position?: number } {
   const place = node['query_location'];
@@ -122,6 +150,7 @@ function placeOf(node: Node): { readonly position?: number } {
 }
 
 function cteNames(node: Node): readonly string[] {
-  const map = typeof node['cte_map'] === 'object' && node['cte_map'] !== null && 'map' in node['cte_map'] ? node['cte_map'].map : undefined;
+  const map =
+    typeof node['cte_map'] === 'object' && node['cte_map'] !== null && 'map' in node['cte_map'] ? node['cte_map'].map : undefined;
   return Array.isArray(map) ? map.map((entry: Node) => String(entry['key'])) : [];
 }

@@ -37,7 +37,12 @@ export class SqlValidator {
       return { ok: true, columns };
     } catch (error) {
       const { message, position, candidate } = readError(error);
-      return { ok: false, message: sentence(message), ...offsetOf(position, text), ...(candidate !== undefined && { suggestion: candidate }) };
+      return {
+        ok: false,
+        message: sentence(message),
+        ...offsetOf(position, text),
+        ...(candidate !== undefined && { suggestion: candidate }),
+      };
     }
   }
 
@@ -78,7 +83,8 @@ async function parse(connection: DuckDBConnection, sql: string): Promise<Readonl
 
 function parseVerdict(tree: Readonly<Record<string, unknown>>, sql: string): SqlVerdict {
   const message = typeof tree['error_message'] === 'string' ? tree['error_message'] : 'This can not be read as SQL';
-  if (/only select statements/i.test(message)) return { ok: false, message: 'Only one SELECT may stand here; it must not change anything.' };
+  if (/only select statements/i.test(message))
+    return { ok: false, message: 'Only one SELECT may stand here; it must not change anything.' };
   const position = typeof tree['position'] === 'string' ? Number(tree['position']) : undefined;
   return { ok: false, message: sentence(message), ...offsetOf(position, sql) };
 }

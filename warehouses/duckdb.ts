@@ -92,7 +92,10 @@ class DuckDb implements Warehouse {
       for (let shard = 0; shard < shards; shard++) {
         const location = join(prefix, `${String(shard).padStart(2, '0')}.jsonl`);
         const from = shards > 1 ? `sluice_unload WHERE shard = ${shard}` : `(${query.sql}\n) x`;
-        const rows = await copied(connection, `COPY (SELECT * EXCLUDE (shard) FROM ${from}) TO ${quoteText(location)} (FORMAT json)`);
+        const rows = await copied(
+          connection,
+          `COPY (SELECT * EXCLUDE (shard) FROM ${from}) TO ${quoteText(location)} (FORMAT json)`,
+        );
         sets.push({ format: 'jsonl', locations: [location], rows, bytes: sealed(location, prefix) });
       }
       return sets;
@@ -112,7 +115,9 @@ class DuckDb implements Warehouse {
   async #with<T>(query: Query, work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
     const connection = await this.#instance.connect();
     // Names with a schema can't be temporary: they get a database in memory of their own.
-    const database = query.tables?.some(({ physicalName }) => physicalName.includes('.')) ? `sluice_query_${this.#schemas++}` : undefined;
+    const database = query.tables?.some(({ physicalName }) => physicalName.includes('.'))
+      ? `sluice_query_${this.#schemas++}`
+      : undefined;
     try {
       for (const statement of SETTINGS) await connection.run(statement);
       if (database !== undefined) {
@@ -124,7 +129,8 @@ class DuckDb implements Warehouse {
     } catch (error) {
       throw warehouseError(error);
     } finally {
-      if (database !== undefined) await connection.run(`SET search_path = 'memory.main'; DETACH DATABASE IF EXISTS ${database}`).catch(() => undefined);
+      if (database !== undefined)
+        await connection.run(`SET search_path = 'memory.main'; DETACH DATABASE IF EXISTS ${database}`).catch(() => undefined);
       connection.closeSync();
     }
   }
@@ -132,8 +138,16 @@ class DuckDb implements Warehouse {
   async #bind(connection: DuckDBConnection, query: Query, database: string | undefined): Promise<void> {
     for (const table of query.tables ?? []) {
       const source = await this.#source(connection, table, false);
-      if (source === null) throw new WarehouseError(`The table "${table.name}" is not there. ${table.file} says where it should be.`, 'user');
-      await connection.run(await viewOf(connection, table.physicalName, source.text ? typedSelect(source.select, table.columns) : source.select, database));
+      if (source === null)
+        throw new WarehouseError(`The table "${table.name}" is not there. ${table.file} says where it should be.`, 'user');
+      await connection.run(
+        await viewOf(
+          connection,
+          table.physicalName,
+          source.text ? typedSelect(source.select, table.columns) : source.select,
+          database,
+        ),
+      );
     }
     for (const [name, relation] of Object.entries(query.relations ?? {})) {
       await connection.run(`CREATE TEMP VIEW ${quoteName(name)} AS ${relationSelect(relation)}`);
@@ -165,7 +179,12 @@ class DuckDb implements Warehouse {
   }
 }
 
-async function viewOf(connection: DuckDBConnection, physicalName: string, select: string, database: string | undefined): Promise<string> {
+async function viewOf(
+  connection: DuckDBConnection,
+  physicalName: string,
+  select: string,
+  database: string | undefined,
+): Promise<string> {
   const [schema] = physicalName.split('.');
   if (database === undefined || !physicalName.includes('.')) return `CREATE TEMP VIEW ${quoteName(physicalName)} AS ${select}`;
   await connection.run(`CREATE SCHEMA IF NOT EXISTS ${database}.${quoteName(schema ?? '')}`);

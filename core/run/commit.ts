@@ -53,7 +53,10 @@ async function deliveryRelations(ports: RunPorts, { plan, snapshot }: CommitInpu
     rejections: rejectionRelation(plan.rejections),
     snapshot: snapshotRelation(snapshot),
     removes: relationOf(plan.removes, REMOVE_LINE_COLUMNS),
-    upserts: linesRelation(plan.upsertShards.map((shard) => files.location(shard.key)), UPSERT_LINE_COLUMNS),
+    upserts: linesRelation(
+      plan.upsertShards.map((shard) => files.location(shard.key)),
+      UPSERT_LINE_COLUMNS,
+    ),
     remove_log: linesRelation(await logs(plan.removeShards), LOG_COLUMNS),
     upsert_log: linesRelation(await logs(plan.upsertShards), LOG_COLUMNS),
   };
@@ -76,13 +79,30 @@ async function outcomesOf(ports: RunPorts, relations: DeliveryRelations, sent: n
   return { counts, rejections: rejections.toSorted((a, b) => b.count - a.count), answered };
 }
 
-async function writeGeneration(ports: RunPorts, input: CommitInput, relations: DeliveryRelations, fence: number): Promise<Pointer> {
+async function writeGeneration(
+  ports: RunPorts,
+  input: CommitInput,
+  relations: DeliveryRelations,
+  fence: number,
+): Promise<Pointer> {
   const { run, audience, tick, plan } = input;
   const attempt = attemptOf(ports);
-  const at = (name: string): string => ports.store.files.location(`ledger/${audience}/${plan.destination}/${run}/${attempt}/${name}`);
+  const at = (name: string): string =>
+    ports.store.files.location(`ledger/${audience}/${plan.destination}/${run}/${attempt}/${name}`);
   const members = await sealed(ports, await ports.warehouse.materialize(generationQuery(relations, tick), at('members')));
-  const rejections = await sealed(ports, await ports.warehouse.materialize(rejectionsQuery(plan.index, relations), at('rejections')));
-  return { generation: run, version: plan.version + 1, fence, members, rejections, at: tick, ...(input.list && { list: input.list }) };
+  const rejections = await sealed(
+    ports,
+    await ports.warehouse.materialize(rejectionsQuery(plan.index, relations), at('rejections')),
+  );
+  return {
+    generation: run,
+    version: plan.version + 1,
+    fence,
+    members,
+    rejections,
+    at: tick,
+    ...(input.list && { list: input.list }),
+  };
 }
 
 export async function sealed(ports: RunPorts, files: LedgerFile['files']): Promise<LedgerFile> {
@@ -92,8 +112,12 @@ export async function sealed(ports: RunPorts, files: LedgerFile['files']): Promi
 }
 
 /** Members of a generation by what is known of them. */
-export async function ledgerCounts(ports: RunPorts, file: LedgerFile | undefined): Promise<{ acknowledged: number; uncertain: number }> {
+export async function ledgerCounts(
+  ports: RunPorts,
+  file: LedgerFile | undefined,
+): Promise<{ acknowledged: number; uncertain: number }> {
   const rows = await ports.warehouse.rows(ledgerCountsQuery(ledgerRelation(file)));
-  const sum = (certain: boolean): number => rows.reduce((total, row) => total + ((row['outcome'] !== 'unknown') === certain ? Number(row['n']) : 0), 0);
+  const sum = (certain: boolean): number =>
+    rows.reduce((total, row) => total + ((row['outcome'] !== 'unknown') === certain ? Number(row['n']) : 0), 0);
   return { acknowledged: sum(true), uncertain: sum(false) };
 }

@@ -86,7 +86,10 @@ async function remotely<T>(
       const http = budgetedHttp(context.http, destination, ports.store.budgets, ports.clock, () => requests++);
       return { value: await call({ ...context, http }), requests };
     } catch (error) {
-      const wait = error instanceof TryAgain ? (error.afterMs ?? FIRST_WAIT * 2 ** (attempt - 1) * (0.5 + ports.clock.random() / 2)) : Infinity;
+      const wait =
+        error instanceof TryAgain
+          ? (error.afterMs ?? FIRST_WAIT * 2 ** (attempt - 1) * (0.5 + ports.clock.random() / 2))
+          : Infinity;
       if (attempt >= TRIES || wait > LONGEST_WAIT) return { requests, failure: failureOf(error, destination.name) };
       await ports.clock.sleep(wait);
     }
@@ -145,7 +148,9 @@ export function deliverTask(ports: RunPorts): Tasks['deliver'] {
 /** A person stopped the run, or its lease was lost. What was answered is kept; the run can be carried on. */
 export class Stopped extends Error {
   constructor(audience: string, destination: string, run: string) {
-    super(`The delivery of "${audience}" to ${destination} (run ${run}) was stopped between two batches. Nothing is lost. Go on with: sluice sync ${audience}`);
+    super(
+      `The delivery of "${audience}" to ${destination} (run ${run}) was stopped between two batches. Nothing is lost. Go on with: sluice sync ${audience}`,
+    );
     this.name = 'Stopped';
   }
 }

@@ -21,7 +21,15 @@ import {
 import { assertLedgerWhole } from './ledger-check.ts';
 import type { RunPorts, Shard, SyncCounts, SyncPlan, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
-import { ledgerRelation, linesRelation, type Resolved, rejectionRelation, relationOf, resolveSync, snapshotRelation } from './relations.ts';
+import {
+  ledgerRelation,
+  linesRelation,
+  type Resolved,
+  rejectionRelation,
+  relationOf,
+  resolveSync,
+  snapshotRelation,
+} from './relations.ts';
 
 /** Rows a shard is aimed at: small enough for one worker's quarter of an hour, large enough to be worth its start. */
 const ROWS_PER_SHARD = 250_000;
@@ -80,15 +88,20 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
         const key = `${prefix}/upserts/${name}.jsonl.gz`;
         const written = await store.files.write(key, prepare(ports, resolved, files, tally, removes));
         if (written.lines > 0) upserts.push({ key, log: `${key}.log`, rows: written.lines });
-        if (removes.length > 0) rawRemoves.push((await store.files.write(`${prefix}/raw-removes/${name}.jsonl`, removes)).location);
+        if (removes.length > 0)
+          rawRemoves.push((await store.files.write(`${prefix}/raw-removes/${name}.jsonl`, removes)).location);
       }
     }
 
     const raw = linesRelation(rawRemoves, REMOVE_LINE_COLUMNS);
     const { membership } = resolved.connector;
-    const removes = await warehouse.materialize(removesQuery(membership, { raw_removes: raw, ledger: base.ledger }), at('removes'));
+    const removes = await warehouse.materialize(
+      removesQuery(membership, { raw_removes: raw, ledger: base.ledger }),
+      at('removes'),
+    );
     const removeRelation = relationOf(removes, REMOVE_LINE_COLUMNS);
-    const removeShards = removes.rows === 0 ? [] : await unloadShards(ports, removeRelation, shardsFor(removes.rows), `${prefix}/remove-shards`);
+    const removeShards =
+      removes.rows === 0 ? [] : await unloadShards(ports, removeRelation, shardsFor(removes.rows), `${prefix}/remove-shards`);
     if (membership === 'identifier' && removeShards.length > 0) {
       const touched = await touchedMembers(ports, removeRelation, base.ledger, at);
       if (touched !== null) {
@@ -122,7 +135,9 @@ const shardsFor = (rows: number): number => Math.min(MAX_SHARDS, Math.max(1, Mat
 
 /** A name no other attempt at the same step has: a repeated step never writes where an earlier one did. */
 export const attemptOf = (ports: Pick<RunPorts, 'clock'>): string =>
-  `a${ports.clock.now().toString(36)}${Math.trunc(ports.clock.random() * 36 ** 4).toString(36).padStart(4, '0')}`;
+  `a${ports.clock.now().toString(36)}${Math.trunc(ports.clock.random() * 36 ** 4)
+    .toString(36)
+    .padStart(4, '0')}`;
 
 export const rowsOf = (shards: readonly Shard[]): number => shards.reduce((sum, shard) => sum + shard.rows, 0);
 
@@ -131,15 +146,22 @@ const count = (cell: unknown): number => Number(cell ?? 0);
 async function unloadShards(ports: RunPorts, removes: Relation, shards: number, prefix: string): Promise<Shard[]> {
   const sets = await ports.warehouse.unload(removeShardsQuery(shards, removes), ports.store.files.location(prefix), shards);
   return sets.flatMap((set) =>
-    set.rows === 0 ? [] : set.locations.map((location) => {
-      const key = ports.store.files.keyOf(location);
-      return { key, log: `${key}.log`, rows: set.rows };
-    }),
+    set.rows === 0
+      ? []
+      : set.locations.map((location) => {
+          const key = ports.store.files.keyOf(location);
+          return { key, log: `${key}.log`, rows: set.rows };
+        }),
   );
 }
 
 /** Everyone who shares an identifier, over however many corners, with somebody who loses one. Null when that is nobody else. */
-async function touchedMembers(ports: RunPorts, removes: Relation, ledger: Relation, at: (name: string) => string): Promise<Relation | null> {
+async function touchedMembers(
+  ports: RunPorts,
+  removes: Relation,
+  ledger: Relation,
+  at: (name: string) => string,
+): Promise<Relation | null> {
   let touched = relationOf(await ports.warehouse.materialize(touchedSeedQuery(removes), at('touched-0')), { member: 'varchar' });
   const seeds = touched.files.rows;
   for (let round = 1; round <= MAX_ROUNDS; round++) {
@@ -152,7 +174,13 @@ async function touchedMembers(ports: RunPorts, removes: Relation, ledger: Relati
 }
 
 /** Normalises one shard of candidates: yields upsert lines, collects remove lines, counts what SQL could not know. */
-async function* prepare(ports: RunPorts, resolved: Resolved, files: FileSet, tally: Tally, removes: string[]): AsyncIterable<string> {
+async function* prepare(
+  ports: RunPorts,
+  resolved: Resolved,
+  files: FileSet,
+  tally: Tally,
+  removes: string[],
+): AsyncIterable<string> {
   const { connector, sync, destination } = resolved;
   const columns = sync.traits.map((trait) => [trait.name, trait.column] as const);
   const keep = keptNamespaces(connector);
@@ -199,7 +227,13 @@ async function* resend(ports: RunPorts, resolved: Resolved, sets: readonly FileS
   const columns = resolved.sync.traits.map((trait) => [trait.name, trait.column] as const);
   for (const location of sets.flatMap((set) => set.locations)) {
     for await (const text of ports.store.files.lines(ports.store.files.keyOf(location))) {
-      const row = JSON.parse(text) as { k: string; h: string; ids: readonly string[]; t?: readonly (string | null)[]; c?: string };
+      const row = JSON.parse(text) as {
+        k: string;
+        h: string;
+        ids: readonly string[];
+        t?: readonly (string | null)[];
+        c?: string;
+      };
       tally.resent += 1;
       const line: UpsertLine = {
         k: row.k,
@@ -220,7 +254,10 @@ function keptNamespaces(connector: Connector): ReadonlySet<string> | null {
   return needs === undefined ? null : new Set(needs);
 }
 
-function traitsOf(columns: readonly (readonly [string, Column])[], texts: readonly (string | null)[] | null | undefined): Record<string, TraitValue> {
+function traitsOf(
+  columns: readonly (readonly [string, Column])[],
+  texts: readonly (string | null)[] | null | undefined,
+): Record<string, TraitValue> {
   return Object.fromEntries(columns.map(([name, column], i) => [name, valueOf(texts?.[i] ?? null, column)]));
 }
 

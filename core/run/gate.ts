@@ -13,7 +13,9 @@ export function gateTask(ports: RunPorts): Tasks['gate'] {
       const described = await ports.warehouse.describe(table);
       // A table whose columns are wrong cannot be asked about its rows.
       const wrong = schemaFindings(table, described);
-      findings.push(...(wrong.length > 0 ? wrong : gateFindings(table, described, await ports.warehouse.rows(gateQuery(table, tick)), tick)));
+      findings.push(
+        ...(wrong.length > 0 ? wrong : gateFindings(table, described, await ports.warehouse.rows(gateQuery(table, tick)), tick)),
+      );
     }
     return { findings };
   };

@@ -9,7 +9,10 @@ import { resolveSync } from './relations.ts';
  */
 export function guardTask(ports: RunPorts): Tasks['guard'] {
   return async ({ run, audience, matched, plans }) => {
-    reportOf({ run, audience, tick: 0, until: 'plan' }, { snapshot: { files: { format: 'parquet', locations: [], rows: 0, bytes: 0 }, matched }, plans });
+    reportOf(
+      { run, audience, tick: 0, until: 'plan' },
+      { snapshot: { files: { format: 'parquet', locations: [], rows: 0, bytes: 0 }, matched }, plans },
+    );
     const first = plans[0];
     if (first === undefined) return {};
     const held = guard(resolveSync(ports, audience, first.destination).audience, matched, plans, run);
@@ -28,7 +31,8 @@ function sizeProblems({ name, guardrails }: Audience, matched: number): string[]
   const { minSize } = guardrails;
   // `min_size: 0` says in so many words that an empty audience is fine.
   if (matched === 0 && minSize !== 0) return [`"${name}" matches nobody.`];
-  if (minSize !== undefined && matched < minSize) return [`"${name}" matches ${number(matched)} members; its min_size is ${number(minSize)}.`];
+  if (minSize !== undefined && matched < minSize)
+    return [`"${name}" matches ${number(matched)} members; its min_size is ${number(minSize)}.`];
   return [];
 }
 
@@ -48,7 +52,15 @@ function changeProblems({ name, guardrails }: Audience, plan: SyncPlan): string[
 
 const exceeds = (n: number, members: number, share: Share): boolean => n > share.floor && n * 100 > share.percent * members;
 
-function change(name: string, verb: string, n: number, members: number, preposition: string, destination: string, share: Share): string {
+function change(
+  name: string,
+  verb: string,
+  n: number,
+  members: number,
+  preposition: string,
+  destination: string,
+  share: Share,
+): string {
   const percent = ((n * 100) / members).toFixed(1);
   const what = verb === 'remove' ? `${number(n)} of ${number(members)} members` : `${number(n)} members to ${number(members)}`;
   const limit = `its limit is ${share.percent} % (never less than ${number(share.floor)} members)`;

@@ -25,7 +25,11 @@ export async function assertLedgerWhole(files: Files, sync: string, pointer: Poi
         throw new LedgerDamaged(sync, pointer?.generation ?? '?', `${name} cannot be read (${(cause as Error).name})`);
       });
       if (found.bytes !== expected.bytes) {
-        throw new LedgerDamaged(sync, pointer?.generation ?? '?', `${name} has ${found.bytes} bytes, ${expected.bytes} were written`);
+        throw new LedgerDamaged(
+          sync,
+          pointer?.generation ?? '?',
+          `${name} has ${found.bytes} bytes, ${expected.bytes} were written`,
+        );
       }
       if (found.sha256 !== expected.sha256) throw new LedgerDamaged(sync, pointer?.generation ?? '?', `${name} was altered`);
     }

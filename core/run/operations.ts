@@ -48,7 +48,11 @@ export async function plan(ops: Operations, audience: string, options: RunOption
 }
 
 /** A run, sent. An interrupted one of the same audience is carried on (or closed, when it is old) first. */
-export async function sync(ops: Operations, audience: string, options: RunOptions = {}): Promise<RunReport & { continued?: RunReport }> {
+export async function sync(
+  ops: Operations,
+  audience: string,
+  options: RunOptions = {},
+): Promise<RunReport & { continued?: RunReport }> {
   const continued = await carryOn(ops, audience);
   if (continued !== undefined && continued.code !== 0) return continued;
   const report = await start(ops, newRun(ops, audience, options, 'record'));
@@ -64,7 +68,8 @@ export const approve = (ops: Operations, id: string): Promise<RunReport> => send
 /** Drops a plan: its delta files are deleted and it can't be sent any more. */
 export async function reject(ops: Operations, id: string): Promise<RunDocument> {
   const document = await planDocument(ops, id);
-  if (document.state !== 'held' && document.state !== 'planned') throw new PlanRefused(`Plan ${id} is ${document.state}; there is nothing to reject.`);
+  if (document.state !== 'held' && document.state !== 'planned')
+    throw new PlanRefused(`Plan ${id} is ${document.state}; there is nothing to reject.`);
   const rejected: RunDocument = { ...document, state: 'rejected' };
   await ops.ports.store.documents.put('run', id, rejected);
   await ops.ports.store.files.remove(`runs/${id}`);
@@ -73,7 +78,13 @@ export async function reject(ops: Operations, id: string): Promise<RunDocument> 
 
 function newRun({ ports }: Operations, audience: string, options: RunOptions, until: RunInput['until']): RunInput {
   const tick = options.tick ?? ports.clock.now();
-  return { run: ulid(ports.clock.now(), ports.clock.random), audience, tick, until, ...(options.destinations && { destinations: options.destinations }) };
+  return {
+    run: ulid(ports.clock.now(), ports.clock.random),
+    audience,
+    tick,
+    until,
+    ...(options.destinations && { destinations: options.destinations }),
+  };
 }
 
 async function start(ops: Operations, input: RunInput): Promise<RunReport> {
@@ -86,7 +97,12 @@ async function start(ops: Operations, input: RunInput): Promise<RunReport> {
 }
 
 /** Law 7: the leases of all syncs of a run are held from before the first step until its end. */
-async function withLeases<T>({ ports }: Operations, of: { run: string; audience: string }, destinations: readonly string[], fn: () => Promise<T>): Promise<T> {
+async function withLeases<T>(
+  { ports }: Operations,
+  of: { run: string; audience: string },
+  destinations: readonly string[],
+  fn: () => Promise<T>,
+): Promise<T> {
   const held: HeldLease[] = [];
   const stop = new AbortController();
   try {
@@ -121,7 +137,8 @@ async function sendPlan(ops: Operations, id: string, approved: boolean): Promise
   const { audience, tick } = document.of;
   const again = `Nothing was sent. Make a new one: sluice plan ${audience}`;
   if (document.state === 'held' && !approved) throw new PlanRefused(`Plan ${id} is held: ${document.held ?? ''}`);
-  if (!['planned', 'held', 'delivering'].includes(document.state)) throw new PlanRefused(`Plan ${id} is ${document.state}. ${again}`);
+  if (!['planned', 'held', 'delivering'].includes(document.state))
+    throw new PlanRefused(`Plan ${id} is ${document.state}. ${again}`);
   if (document.digest !== ports.digest) throw new PlanRefused(`The files have changed since plan ${id} was made. ${again}`);
   if (ports.clock.now() - ulidTime(id) > PLAN_MAX_AGE) throw new PlanRefused(`Plan ${id} is more than 24 hours old. ${again}`);
   for (const one of document.plans) {
@@ -141,11 +158,22 @@ async function refuseWithdrawn({ ports }: Operations, document: RunDocument, now
   const { run, audience } = document.of;
   const upserts = document.plans.filter((one) => one.upsertShards.length > 0);
   if (upserts.length === 0) return;
-  const spec = snapshotSpec(ports, audience, document.plans.map((one) => one.destination), now, new Map());
+  const spec = snapshotSpec(
+    ports,
+    audience,
+    document.plans.map((one) => one.destination),
+    now,
+    new Map(),
+  );
   const prefix = ports.store.files.location(`runs/${run}/recheck/${attemptOf(ports)}`);
   const snapshot = await ports.warehouse.materialize(snapshotQuery(spec), prefix);
   for (const one of upserts) {
-    const files: FileSet = { format: 'jsonl', locations: one.upsertShards.map((shard) => ports.store.files.location(shard.key)), rows: 0, bytes: 0 };
+    const files: FileSet = {
+      format: 'jsonl',
+      locations: one.upsertShards.map((shard) => ports.store.files.location(shard.key)),
+      rows: 0,
+      bytes: 0,
+    };
     const [row] = await ports.warehouse.rows({
       sql: `SELECT count(*) AS n FROM upserts u JOIN snapshot s ON s.member = u.k WHERE s.withheld_${one.index} IS NOT NULL`,
       relations: { upserts: { files, columns: { k: 'varchar' } }, snapshot: { files: snapshot, columns: {} } },
@@ -171,7 +199,8 @@ async function carryOn(ops: Operations, audience: string): Promise<RunReport | u
   const destinations = document.plans.map((one) => one.destination);
   const young = ports.clock.now() - ulidTime(id) <= RESUME_MAX_AGE && document.digest === ports.digest;
   return withLeases(ops, document.of, destinations, async () => {
-    if (young) return runAudience(ops.journal(id, createTasks(ports)), { ...document.of, until: 'record', approved: true }, destinations);
+    if (young)
+      return runAudience(ops.journal(id, createTasks(ports)), { ...document.of, until: 'record', approved: true }, destinations);
     await close(ops, document);
     return undefined;
   });
@@ -184,7 +213,16 @@ async function close({ ports }: Operations, document: RunDocument): Promise<void
   for (const one of document.plans) {
     const pointer = await ports.store.pointers.get(syncKey(audience, one.destination));
     if ((pointer?.version ?? 0) !== one.version) continue;
-    await commit({ run, audience, tick, plan: one, snapshot: document.snapshot, requests: 0, failure: INTERRUPTED, ...(pointer?.list && { list: pointer.list }) });
+    await commit({
+      run,
+      audience,
+      tick,
+      plan: one,
+      snapshot: document.snapshot,
+      requests: 0,
+      failure: INTERRUPTED,
+      ...(pointer?.list && { list: pointer.list }),
+    });
   }
   await ports.store.documents.put('run', run, { ...document, state: 'interrupted' } satisfies RunDocument);
 }
@@ -214,7 +252,9 @@ export async function status({ ports }: Operations, audiences?: readonly string[
     if (audiences !== undefined && !audiences.includes(audience.name)) continue;
     for (const one of audience.syncs) {
       const key = syncKey(audience.name, one.to);
-      const last = runs.find(({ document }) => document.of.audience === audience.name && document.plans.some((p) => p.destination === one.to));
+      const last = runs.find(
+        ({ document }) => document.of.audience === audience.name && document.plans.some((p) => p.destination === one.to),
+      );
       let pointer: Pointer | null = null;
       let damaged: string | undefined;
       try {
@@ -225,7 +265,8 @@ export async function status({ ports }: Operations, audiences?: readonly string[
         damaged = error.message;
       }
       const counts = damaged === undefined ? await ledgerCounts(ports, pointer?.members) : { acknowledged: 0, uncertain: 0 };
-      const parked = damaged === undefined ? await ports.warehouse.rows(parkedQuery(rejectionRelation(pointer?.rejections), PARK_AFTER)) : [];
+      const parked =
+        damaged === undefined ? await ports.warehouse.rows(parkedQuery(rejectionRelation(pointer?.rejections), PARK_AFTER)) : [];
       all.push({
         audience: audience.name,
         destination: one.to,
@@ -285,11 +326,19 @@ export async function history({ ports }: Operations, audience?: string, limit = 
  * Makes an earlier generation current again. What was delivered since is then unknown to the ledger, so the next run sends the
  * difference anew: a way out of a damaged file, not an undo at the platform.
  */
-export async function rollback({ ports }: Operations, audience: string, destination: string, generation: string): Promise<Pointer> {
+export async function rollback(
+  { ports }: Operations,
+  audience: string,
+  destination: string,
+  generation: string,
+): Promise<Pointer> {
   const key = syncKey(audience, destination);
   return changePointer(ports, audience, destination, async (current) => {
     const target = (await ports.store.pointers.history(key)).find((one) => one.generation === generation);
-    if (target === undefined) throw new PlanRefused(`"${audience}" has no generation ${generation} at ${destination}. They are listed by: sluice history ${audience}`);
+    if (target === undefined)
+      throw new PlanRefused(
+        `"${audience}" has no generation ${generation} at ${destination}. They are listed by: sluice history ${audience}`,
+      );
     await assertLedgerWhole(ports.store.files, key, target);
     return { ...target, version: current.version + 1 };
   });
@@ -299,14 +348,26 @@ export async function rollback({ ports }: Operations, audience: string, destinat
 export async function retryRejected({ ports }: Operations, audience: string, destination: string): Promise<Pointer> {
   return changePointer(ports, audience, destination, async (current) => {
     if (current instanceof PointerDamaged) throw current;
-    const empty = { sql: `SELECT member, hash, times, reason FROM rejections WHERE 1 = 0`, relations: { rejections: rejectionRelation(current.rejections) } };
+    const empty = {
+      sql: `SELECT member, hash, times, reason FROM rejections WHERE 1 = 0`,
+      relations: { rejections: rejectionRelation(current.rejections) },
+    };
     const run = ulid(ports.clock.now(), ports.clock.random);
     const at = ports.store.files.location(`ledger/${audience}/${destination}/${run}/${attemptOf(ports)}/rejections`);
-    return { ...current, version: current.version + 1, rejections: await sealed(ports, await ports.warehouse.materialize(empty, at)) };
+    return {
+      ...current,
+      version: current.version + 1,
+      rejections: await sealed(ports, await ports.warehouse.materialize(empty, at)),
+    };
   });
 }
 
-async function changePointer(ports: RunPorts, audience: string, destination: string, next: (current: Pointer | PointerDamaged) => Promise<Pointer>): Promise<Pointer> {
+async function changePointer(
+  ports: RunPorts,
+  audience: string,
+  destination: string,
+  next: (current: Pointer | PointerDamaged) => Promise<Pointer>,
+): Promise<Pointer> {
   const key = syncKey(audience, destination);
   // A pointer that was altered by hand still has a version to move on from; only a rollback needs no more than that.
   const current = await ports.store.pointers.get(key).catch((error: unknown) => {
@@ -323,4 +384,3 @@ async function changePointer(ports: RunPorts, audience: string, destination: str
     await ports.store.leases.release(lease);
   }
 }
-

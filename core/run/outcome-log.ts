@@ -11,7 +11,8 @@ export async function closeLog(files: Files, shard: Shard): Promise<void> {
   const lines: string[] = [];
   let n = 0;
   for await (const text of files.lines(shard.key)) {
-    if (announced.has(n) && !answered.has(n)) lines.push(outcomeLine(n, (JSON.parse(text) as { k: string }).k, 'unknown', 'no-answer'));
+    if (announced.has(n) && !answered.has(n))
+      lines.push(outcomeLine(n, (JSON.parse(text) as { k: string }).k, 'unknown', 'no-answer'));
     n += 1;
   }
   // An append of nothing repairs a torn end, which SQL could not read.

@@ -25,7 +25,13 @@ export interface RunPorts {
 
 export type Progress =
   | { readonly kind: 'step'; readonly audience: string; readonly step: string; readonly destination?: string }
-  | { readonly kind: 'delivered'; readonly audience: string; readonly destination: string; readonly done: number; readonly of: number };
+  | {
+      readonly kind: 'delivered';
+      readonly audience: string;
+      readonly destination: string;
+      readonly done: number;
+      readonly of: number;
+    };
 
 export interface RunInput {
   /** ULID of the run, which is also the id of its plan. */
@@ -109,12 +115,29 @@ export interface Failure {
 export type Tasks = {
   gate(input: { audience: string; tick: number; destinations: readonly string[] }): Promise<GateResult>;
   materialize(input: { run: string; audience: string; tick: number; destinations: readonly string[] }): Promise<Snapshot>;
-  diff(input: { run: string; audience: string; tick: number; destination: string; index: number; snapshot: Snapshot }): Promise<SyncPlan>;
+  diff(input: {
+    run: string;
+    audience: string;
+    tick: number;
+    destination: string;
+    index: number;
+    snapshot: Snapshot;
+  }): Promise<SyncPlan>;
   guard(input: { run: string; audience: string; matched: number; plans: readonly SyncPlan[] }): Promise<{ held?: string }>;
   plan(input: { of: RunIdentity; snapshot: Snapshot; plans: readonly SyncPlan[]; held?: string }): Promise<null>;
-  begin(input: { run: string; audience: string; tick: number; plan: SyncPlan }): Promise<{ list?: RemoteList; failure?: Failure; requests: number }>;
+  begin(input: {
+    run: string;
+    audience: string;
+    tick: number;
+    plan: SyncPlan;
+  }): Promise<{ list?: RemoteList; failure?: Failure; requests: number }>;
   deliver(input: DeliverInput): Promise<DeliverResult>;
-  finish(input: { audience: string; list: RemoteList; plan: SyncPlan; batches: number }): Promise<{ failure?: Failure; requests: number }>;
+  finish(input: {
+    audience: string;
+    list: RemoteList;
+    plan: SyncPlan;
+    batches: number;
+  }): Promise<{ failure?: Failure; requests: number }>;
   commit(input: CommitInput): Promise<SyncResult>;
   record(input: { of: RunIdentity; report: unknown }): Promise<null>;
 };

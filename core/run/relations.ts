@@ -47,7 +47,10 @@ export function saltOf({ connector, sync, namespaces }: Resolved): string {
 
 const EMPTY: FileSet = { format: 'parquet', locations: [], rows: 0, bytes: 0 };
 
-export const ledgerRelation = (file: LedgerFile | null | undefined): Relation => ({ files: file?.files ?? EMPTY, columns: LEDGER_COLUMNS });
+export const ledgerRelation = (file: LedgerFile | null | undefined): Relation => ({
+  files: file?.files ?? EMPTY,
+  columns: LEDGER_COLUMNS,
+});
 
 export const rejectionRelation = (file: LedgerFile | null | undefined): Relation => ({
   files: file?.files ?? EMPTY,
@@ -65,4 +68,5 @@ export const linesRelation = (locations: readonly string[], columns: Readonly<Re
   columns,
 });
 
-export const ledgerFilesOf = (pointer: Pointer | null): readonly LedgerFile[] => (pointer ? [pointer.members, pointer.rejections] : []);
+export const ledgerFilesOf = (pointer: Pointer | null): readonly LedgerFile[] =>
+  pointer ? [pointer.members, pointer.rejections] : [];

@@ -46,7 +46,10 @@ async function deliverSync(scope: Durable<Tasks>, input: RunInput, snapshot: Sna
   const { list } = begun;
   if (list !== undefined) {
     // Removes first: a changed address must be gone before the new one is added, and what a removal takes along is sent again after it.
-    for (const [op, shards] of [['remove', plan.removeShards], ['upsert', plan.upsertShards]] as const) {
+    for (const [op, shards] of [
+      ['remove', plan.removeShards],
+      ['upsert', plan.upsertShards],
+    ] as const) {
       if (failure !== undefined) break;
       const done = await scope.map(op, shards, SHARDS_AT_ONCE, (inner, shard, position) =>
         deliverShard(inner, { run, audience, destination: plan.destination, op, list, shard, position }),
@@ -64,7 +67,10 @@ async function deliverSync(scope: Durable<Tasks>, input: RunInput, snapshot: Sna
 }
 
 /** One shard, in as many turns as it takes: a worker that runs out of time, or of budget until later, hands over to the next. */
-async function deliverShard(scope: Durable<Tasks>, input: DeliverInput & { shard: Shard }): Promise<{ requests: number; failure?: Failure }> {
+async function deliverShard(
+  scope: Durable<Tasks>,
+  input: DeliverInput & { shard: Shard },
+): Promise<{ requests: number; failure?: Failure }> {
   let requests = 0;
   for (let turn = 1; ; turn++) {
     const result = await scope.call(`turn ${turn}`, 'deliver', input);

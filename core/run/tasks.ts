@@ -24,7 +24,14 @@ export const createTasks = (ports: RunPorts): Tasks => ({
 /** Writes the plan down before anything is sent: `sync --plan`, `approve` and a resumption after a crash all start from it. */
 function planTask(ports: RunPorts): Tasks['plan'] {
   return async ({ of, snapshot, plans, held }) => {
-    const document: RunDocument = { of, digest: ports.digest, state: held === undefined ? 'planned' : 'held', snapshot, plans, ...(held !== undefined && { held }) };
+    const document: RunDocument = {
+      of,
+      digest: ports.digest,
+      state: held === undefined ? 'planned' : 'held',
+      snapshot,
+      plans,
+      ...(held !== undefined && { held }),
+    };
     await ports.store.documents.put('run', of.run, document);
     return null;
   };

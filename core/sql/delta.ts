@@ -20,7 +20,14 @@ export const LEDGER_COLUMNS = {
 /** Rows a destination rejected: how often running with the same hash. Parked from `PARK_AFTER` on. */
 export const REJECTION_COLUMNS = { member: 'varchar', hash: 'varchar', times: 'integer', reason: 'varchar' } as const;
 
-export const CANDIDATE_COLUMNS = { member: 'varchar', op: 'varchar', reason: 'varchar', held: 'boolean', matched: 'boolean', hash: 'varchar' } as const;
+export const CANDIDATE_COLUMNS = {
+  member: 'varchar',
+  op: 'varchar',
+  reason: 'varchar',
+  held: 'boolean',
+  matched: 'boolean',
+  hash: 'varchar',
+} as const;
 
 /** Law 2: a row rejected this many times running with the same payload is parked. */
 export const PARK_AFTER = 3;
@@ -76,7 +83,8 @@ export const stayedQuery = (relations: Pick<DiffRelations, 'snapshot' | 'ledger'
 });
 
 /** One shard number for a member key; `shards` at most 4,096. The key is a hash, so any digits of it spread evenly. */
-const shardOf = (member: string, shards: number): string => `cast(mod(from_base(substr(${member}, 1, 3), 16), ${shards}) AS integer)`;
+const shardOf = (member: string, shards: number): string =>
+  `cast(mod(from_base(substr(${member}, 1, 3), 16), ${shards}) AS integer)`;
 
 /**
  * What TypeScript needs of every candidate that may be sent or removed: `k`, `op`, `why`, `h`, raw identifiers `raw`, traits `t`,
@@ -97,7 +105,13 @@ WHERE c.op IN ('add', 'update', 'remove', 'holdout')`;
 /** RemoveLine as written by normalisation. */
 export const REMOVE_LINE_COLUMNS = { k: 'varchar', ids: 'array(varchar)', why: 'varchar' } as const;
 /** UpsertLine; traits and consent are not read by SQL. */
-export const UPSERT_LINE_COLUMNS = { k: 'varchar', op: 'varchar', h: 'varchar', ids: 'array(varchar)', l: 'array(varchar)' } as const;
+export const UPSERT_LINE_COLUMNS = {
+  k: 'varchar',
+  op: 'varchar',
+  h: 'varchar',
+  ids: 'array(varchar)',
+  l: 'array(varchar)',
+} as const;
 export const LOG_COLUMNS = { n: 'bigint', k: 'varchar', o: 'varchar', r: 'varchar' } as const;
 
 /**
@@ -105,8 +119,12 @@ export const LOG_COLUMNS = { n: 'bigint', k: 'varchar', o: 'varchar', r: 'varcha
  * the ledger has more holders of it than lose it now (law 6). Only ledger rows count as holders: a member who is being added may be
  * refused, and then nobody would own the value.
  */
-export function removesQuery(membership: 'member' | 'identifier', relations: { readonly raw_removes: Relation; readonly ledger: Relation }): Query {
-  if (membership === 'member') return { sql: 'SELECT k, ids, why FROM raw_removes', relations: { raw_removes: relations.raw_removes } };
+export function removesQuery(
+  membership: 'member' | 'identifier',
+  relations: { readonly raw_removes: Relation; readonly ledger: Relation },
+): Query {
+  if (membership === 'member')
+    return { sql: 'SELECT k, ids, why FROM raw_removes', relations: { raw_removes: relations.raw_removes } };
   const sql = `WITH losing AS (
   SELECT r.k AS k, u.value AS value FROM raw_removes r CROSS JOIN UNNEST(r.ids) AS u(value)
 ), losers AS (
@@ -156,7 +174,12 @@ JOIN reach ON reach.value = h.value`,
 export function resendQuery(
   sync: number,
   shards: number,
-  relations: { readonly touched: Relation; readonly ledger: Relation; readonly candidates: Relation; readonly snapshot: Relation },
+  relations: {
+    readonly touched: Relation;
+    readonly ledger: Relation;
+    readonly candidates: Relation;
+    readonly snapshot: Relation;
+  },
 ): Query {
   const sql = `SELECT l.member AS k, 'update' AS op, s.hash_${sync} AS h, l.identifiers AS ids, s.traits_${sync} AS t, s.consent_${sync} AS c,
   ${shardOf('l.member', shards)} AS shard

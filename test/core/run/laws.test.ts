@@ -14,11 +14,13 @@ let world: World;
 afterEach(() => world.close());
 
 const people = (...ids: string[]): Day['customers'] => ids.map((id) => ({ id, tier: 'gold', country: 'DE' }));
-const granted = (purpose: string, ...ids: string[]): NonNullable<Day['consents']> => ids.map((id) => ({ id, purpose, status: 'granted', from: START }));
+const granted = (purpose: string, ...ids: string[]): NonNullable<Day['consents']> =>
+  ids.map((id) => ({ id, purpose, status: 'granted', from: START }));
 const emailHash = (address: string): string => `email:${sha256Hex(address)}`;
 
 describe('a mirror of members (webhook)', () => {
-  const hook = (mode = 'mirror') => makeWorld({ syncs: `  - { to: hook, mode: ${mode}, traits: { spent: spent } }`, destinations: { hook: WEBHOOK } });
+  const hook = (mode = 'mirror') =>
+    makeWorld({ syncs: `  - { to: hook, mode: ${mode}, traits: { spent: spent } }`, destinations: { hook: WEBHOOK } });
 
   it('law 1: sends nobody without a granted consent, and says how many were withheld', async () => {
     world = await hook();
@@ -63,17 +65,26 @@ describe('a mirror of members (webhook)', () => {
   });
 
   it('law 8: removes who withdrew, from a mirror and from an upsert sync alike, also when the rule matches them no more', async () => {
+    const ends: unknown[] = [];
     for (const mode of ['mirror', 'upsert', 'add-only']) {
       world = await hook(mode);
       world.write({ customers: people('a', 'b', 'c'), consents: granted('mail', 'a', 'b', 'c') });
       await world.open((ops) => sync(ops, 'gold', { tick: T }));
-      const withdrawn = [...granted('mail', 'a', 'b', 'c'), { id: 'b', purpose: 'mail', status: 'withdrawn', from: '2026-05-01T00:00:00' }];
+      const withdrawn = [
+        ...granted('mail', 'a', 'b', 'c'),
+        { id: 'b', purpose: 'mail', status: 'withdrawn', from: '2026-05-01T00:00:00' },
+      ];
       world.write({ customers: [...people('a', 'c'), { id: 'b', tier: 'silver', country: 'DE' }], consents: withdrawn });
       const report = await world.open((ops) => sync(ops, 'gold', { tick: T }));
-      expect(report.syncs[0], mode).toMatchObject({ remove: 1, unchanged: 2 });
-      expect(world.held('webhook'), mode).toEqual(new Set(['a', 'c']));
+      ends.push([
+        mode,
+        report.syncs[0]?.remove,
+        report.syncs[0]?.unchanged,
+        [...world.held('webhook')].sort((a, b) => a.localeCompare(b)),
+      ]);
       if (mode !== 'add-only') await world.close();
     }
+    expect(ends).toEqual(['mirror', 'upsert', 'add-only'].map((mode) => [mode, 1, 2, ['a', 'c']]));
   });
 
   it('keeps who left the rule in an upsert sync, and removes the erased', async () => {
@@ -102,7 +113,12 @@ describe('a mirror of members (webhook)', () => {
       // The row refused first is alone from the second run on: every row of a request is refused then.
       world.sandbox.platform('webhook').faults({ kind: 'refuse-rows', rows: 1 });
     }
-    expect(seen).toEqual([[2, 1, 0], [1, 1, 0], [1, 1, 0], [0, 0, 1]]);
+    expect(seen).toEqual([
+      [2, 1, 0],
+      [1, 1, 0],
+      [1, 1, 0],
+      [0, 0, 1],
+    ]);
     world.sandbox.platform('webhook').faults();
     world.write({ customers: people('a', 'b').map((one) => ({ ...one, spent: 3 })), consents });
     const report = await world.open((ops) => sync(ops, 'gold', { tick: T }));
@@ -131,8 +147,13 @@ describe('a mirror of members (webhook)', () => {
     world = await hook();
     world.write({ customers: people('a', 'b'), consents: granted('mail', 'a', 'b') });
     const made = await world.open((ops) => plan(ops, 'gold', { tick: T }));
-    world.write({ customers: people('a', 'b'), consents: [...granted('mail', 'a', 'b'), { id: 'a', purpose: 'mail', status: 'withdrawn', from: '2026-06-01T07:00:00' }] });
-    await expect(world.open((ops) => syncPlan(ops, made.run))).rejects.toThrow(/^1 member of plan .* may not be sent to hook any more/);
+    world.write({
+      customers: people('a', 'b'),
+      consents: [...granted('mail', 'a', 'b'), { id: 'a', purpose: 'mail', status: 'withdrawn', from: '2026-06-01T07:00:00' }],
+    });
+    await expect(world.open((ops) => syncPlan(ops, made.run))).rejects.toThrow(
+      /^1 member of plan .* may not be sent to hook any more/,
+    );
     expect(world.held('webhook')).toEqual(new Set());
   });
 
@@ -183,13 +204,22 @@ describe('a mirror of members (webhook)', () => {
 });
 
 describe('a list of identifiers (meta)', () => {
-  const ads = () => makeWorld({ syncs: '  - { to: meta, mode: mirror, identifiers: [email, phone] }', destinations: { meta: META } });
+  const ads = () =>
+    makeWorld({ syncs: '  - { to: meta, mode: mirror, identifiers: [email, phone] }', destinations: { meta: META } });
 
   it('law 6: keeps the address of a household while one of it stays, and removes the changed one', async () => {
     world = await ads();
     const consents = granted('ads', 'a', 'b');
     const home = { namespace: 'email', value: ' Home@Example.com ' };
-    world.write({ customers: people('a', 'b'), consents, identifiers: [{ id: 'a', ...home }, { id: 'b', ...home }, { id: 'a', namespace: 'email', value: 'a@example.com' }] });
+    world.write({
+      customers: people('a', 'b'),
+      consents,
+      identifiers: [
+        { id: 'a', ...home },
+        { id: 'b', ...home },
+        { id: 'a', namespace: 'email', value: 'a@example.com' },
+      ],
+    });
     await world.open((ops) => sync(ops, 'gold', { tick: T }));
     expect(world.held('meta')).toEqual(new Set([emailHash('home@example.com'), emailHash('a@example.com')]));
 
@@ -209,9 +239,16 @@ describe('a list of identifiers (meta)', () => {
     world.write({
       customers: people('a', 'b', 'c'),
       consents: granted('ads', 'a', 'b'),
-      identifiers: [{ id: 'a', namespace: 'email', value: 'a@example.com' }, { id: 'b', namespace: 'email', value: 'not an address' }],
+      identifiers: [
+        { id: 'a', namespace: 'email', value: 'a@example.com' },
+        { id: 'b', namespace: 'email', value: 'not an address' },
+      ],
     });
     const report = await world.open((ops) => sync(ops, 'gold', { tick: T }));
-    expect(report.syncs[0]).toMatchObject({ add: 1, withheld: { 'no-identifier': 1, 'no-consent': 1 }, outcomes: { ...NOBODY, accepted: 1 } });
+    expect(report.syncs[0]).toMatchObject({
+      add: 1,
+      withheld: { 'no-identifier': 1, 'no-consent': 1 },
+      outcomes: { ...NOBODY, accepted: 1 },
+    });
   });
 });

@@ -23,7 +23,9 @@ if ('problems' in open) throw new Error(open.problems.map((one) => one.message).
 const { ports, journal } = open.operations;
 const dying = {
   ...ports,
-  async contextFor(destination: Parameters<typeof ports.contextFor>[0]): Promise<Context<Record<string, unknown>, Record<string, string>>> {
+  async contextFor(
+    destination: Parameters<typeof ports.contextFor>[0],
+  ): Promise<Context<Record<string, unknown>, Record<string, string>>> {
     const context = await ports.contextFor(destination);
     return {
       ...context,
@@ -47,6 +49,10 @@ const killing = (tasks: Tasks): Tasks =>
       },
     ]),
   ) as unknown as Tasks;
-const report = await sync({ ports: dying, journal: (run, tasks) => journal(run, killing(tasks)) }, 'gold', { tick: Number(tick) });
+const report = await sync({ ports: dying, journal: (run, tasks) => journal(run, killing(tasks)) }, 'gold', {
+  tick: Number(tick),
+});
 await open.close();
-process.stdout.write(JSON.stringify({ code: report.code, tasks: counts.after, requests: counts.request, continued: 'continued' in report }));
+process.stdout.write(
+  JSON.stringify({ code: report.code, tasks: counts.after, requests: counts.request, continued: 'continued' in report }),
+);

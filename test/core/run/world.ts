@@ -8,7 +8,13 @@ import type { Sandbox } from '../../../sandbox/server.ts';
 
 /** Rows of the tables of a world on one day. Everything but `customers` may be left out. */
 export interface Day {
-  readonly customers: readonly { id: string; country?: string | null; tier?: string | null; spent?: number | null; joined?: string | null }[];
+  readonly customers: readonly {
+    id: string;
+    country?: string | null;
+    tier?: string | null;
+    spent?: number | null;
+    joined?: string | null;
+  }[];
   readonly identifiers?: readonly { id: string; namespace: string; value: string }[];
   readonly consents?: readonly { id: string; purpose: string; status: string; from: string; to?: string | null }[];
   readonly erasures?: readonly { id: string; at: string }[];
@@ -29,7 +35,8 @@ export interface World {
   close(): Promise<void>;
 }
 
-const property = (name: string, logicalType: string, extra = ''): string => `      - { name: ${name}, logicalType: ${logicalType}${extra} }\n`;
+const property = (name: string, logicalType: string, extra = ''): string =>
+  `      - { name: ${name}, logicalType: ${logicalType}${extra} }\n`;
 
 const contract = (role: string, properties: string, dir: string): string => `apiVersion: v3.1.0
 kind: DataContract
@@ -52,7 +59,11 @@ jurisdiction: { column: country }
 `;
 
 /** `syncs` is the YAML of the audience's syncs; the audience matches everybody whose tier is gold. */
-export async function makeWorld(options: { syncs: string; destinations: Readonly<Record<string, string>>; audience?: string }): Promise<World> {
+export async function makeWorld(options: {
+  syncs: string;
+  destinations: Readonly<Record<string, string>>;
+  audience?: string;
+}): Promise<World> {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-world-'));
   const sandbox = await startSandbox(Object.values(standIns));
   const file = (path: string, text: string): void => {
@@ -64,30 +75,56 @@ export async function makeWorld(options: { syncs: string; destinations: Readonly
     contract(
       'customers',
       property('id', 'string', `, required: true, unique: true, primaryKey: true${field('customer_id')}`) +
-        property('country', 'string') + property('tier', 'string') + property('spent', 'number') + property('joined', 'date'),
+        property('country', 'string') +
+        property('tier', 'string') +
+        property('spent', 'number') +
+        property('joined', 'date'),
       dir,
     ),
   );
-  file('contracts/identifiers.yaml', contract('identifiers', property('id', 'string', `, required: true${field('customer_id')}`) + property('namespace', 'string') + property('value', 'string'), dir));
+  file(
+    'contracts/identifiers.yaml',
+    contract(
+      'identifiers',
+      property('id', 'string', `, required: true${field('customer_id')}`) +
+        property('namespace', 'string') +
+        property('value', 'string'),
+      dir,
+    ),
+  );
   file(
     'contracts/consents.yaml',
     contract(
       'consents',
-      property('id', 'string', `, required: true${field('customer_id')}`) + property('purpose', 'string') + property('status', 'string') +
-        property('from', 'timestamp', field('effective_from')) + property('to', 'timestamp', field('effective_to')),
+      property('id', 'string', `, required: true${field('customer_id')}`) +
+        property('purpose', 'string') +
+        property('status', 'string') +
+        property('from', 'timestamp', field('effective_from')) +
+        property('to', 'timestamp', field('effective_to')),
       dir,
     ),
   );
-  file('contracts/erasures.yaml', contract('erasures', property('id', 'string', `, required: true${field('customer_id')}`) + property('at', 'timestamp', field('requested_at')), dir));
+  file(
+    'contracts/erasures.yaml',
+    contract(
+      'erasures',
+      property('id', 'string', `, required: true${field('customer_id')}`) + property('at', 'timestamp', field('requested_at')),
+      dir,
+    ),
+  );
   file('policies/consent.yaml', `purposes:\n  ads: { basis: opt-in }\n  mail: { basis: opt-in }\n${COUNTRY}`);
   for (const [name, text] of Object.entries(options.destinations)) file(`destinations/${name}.yaml`, text);
-  file('audiences/gold.yaml', options.audience ?? `description: everybody with a gold card
+  file(
+    'audiences/gold.yaml',
+    options.audience ??
+      `description: everybody with a gold card
 owner: crm@example.com
 where: { tier: gold }
 schedule: manual
 guardrails: { max_removed: { percent: 100, floor: 1000 }, min_size: 0 }
 syncs:
-${options.syncs}`);
+${options.syncs}`,
+  );
 
   const overrides = Object.fromEntries(
     Object.entries(options.destinations).map(([name, text]) => {
@@ -100,10 +137,23 @@ ${options.syncs}`);
     sandbox,
     file,
     write(day) {
-      const rows = (role: string, all: readonly object[]): void => file(`rows/${role}.json`, all.map((row) => `${JSON.stringify(row)}\n`).join(''));
-      rows('customers', day.customers.map((one) => ({ id: one.id, country: one.country ?? null, tier: one.tier ?? null, spent: one.spent ?? null, joined: one.joined ?? null })));
+      const rows = (role: string, all: readonly object[]): void =>
+        file(`rows/${role}.json`, all.map((row) => `${JSON.stringify(row)}\n`).join(''));
+      rows(
+        'customers',
+        day.customers.map((one) => ({
+          id: one.id,
+          country: one.country ?? null,
+          tier: one.tier ?? null,
+          spent: one.spent ?? null,
+          joined: one.joined ?? null,
+        })),
+      );
       rows('identifiers', day.identifiers ?? []);
-      rows('consents', (day.consents ?? []).map((one) => ({ ...one, to: one.to ?? null })));
+      rows(
+        'consents',
+        (day.consents ?? []).map((one) => ({ ...one, to: one.to ?? null })),
+      );
       rows('erasures', day.erasures ?? []);
     },
     async open(work) {

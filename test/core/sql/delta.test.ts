@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Relation, Row, Warehouse } from '../../../core/ports.ts';
+import type { Cell, Relation, Row, Warehouse } from '../../../core/ports.ts';
 import {
   candidatesQuery,
   LEDGER_COLUMNS,
@@ -32,49 +32,120 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const ids = (list: readonly string[]): string => (list.length === 0 ? `array_remove(ARRAY[''], '')` : `ARRAY[${list.map((id) => `'${id}'`).join(', ')}]`);
+const ids = (list: readonly string[]): string =>
+  list.length === 0 ? `array_remove(ARRAY[''], '')` : `ARRAY[${list.map((id) => `'${id}'`).join(', ')}]`;
 
 /** A relation of literal rows, as Parquet. */
-async function rows(columns: Readonly<Record<string, string>>, values: readonly (readonly unknown[])[]): Promise<Relation> {
+async function rows(
+  columns: Readonly<Record<string, string>>,
+  values: readonly (readonly (Cell | readonly string[])[])[],
+): Promise<Relation> {
   const names = Object.keys(columns);
-  const literal = (value: unknown, i: number): string => {
+  const literal = (value: Cell | readonly string[], i: number): string => {
     const type = (Object.values(columns)[i] ?? 'varchar').replace('array(varchar)', 'varchar[]');
     if (Array.isArray(value)) return ids(value as string[]);
-    return `CAST(${value === null ? 'NULL' : typeof value === 'string' ? `'${value}'` : String(value)} AS ${type})`;
+    return `CAST(${value === null ? 'NULL' : typeof value === 'string' ? `'${value}'` : JSON.stringify(value)} AS ${type})`;
   };
   if (values.length === 0) return { files: { format: 'parquet', locations: [], rows: 0, bytes: 0 }, columns };
-  const sql = values.map((row) => `SELECT ${row.map((value, i) => `${literal(value, i)} AS ${names[i]}`).join(', ')}`).join(' UNION ALL ');
+  const sql = values
+    .map((row) => `SELECT ${row.map((value, i) => `${literal(value, i)} AS ${names[i]}`).join(', ')}`)
+    .join(' UNION ALL ');
   return { files: await warehouse.materialize({ sql }, join(dir, `rows-${made++}`)), columns };
 }
 
-const SNAPSHOT = { member: 'varchar', matched: 'boolean', holdout: 'boolean', country: 'varchar', withheld_0: 'varchar', hash_0: 'varchar', identifiers_0: 'array(varchar)', traits_0: 'array(varchar)', consent_0: 'varchar' };
-const snapshotOf = (all: readonly { m: string; h?: string; matched?: boolean; withheld?: string; holdout?: boolean }[]): Promise<Relation> =>
-  rows(SNAPSHOT, all.map((one) => [one.m, one.matched ?? true, one.holdout ?? false, null, one.withheld ?? null, one.h ?? 'h1', [], [], 'opt-in|DE']));
+const SNAPSHOT = {
+  member: 'varchar',
+  matched: 'boolean',
+  holdout: 'boolean',
+  country: 'varchar',
+  withheld_0: 'varchar',
+  hash_0: 'varchar',
+  identifiers_0: 'array(varchar)',
+  traits_0: 'array(varchar)',
+  consent_0: 'varchar',
+};
+const snapshotOf = (
+  all: readonly { m: string; h?: string; matched?: boolean; withheld?: string; holdout?: boolean }[],
+): Promise<Relation> =>
+  rows(
+    SNAPSHOT,
+    all.map((one) => [
+      one.m,
+      one.matched ?? true,
+      one.holdout ?? false,
+      null,
+      one.withheld ?? null,
+      one.h ?? 'h1',
+      [],
+      [],
+      'opt-in|DE',
+    ]),
+  );
 const ledgerOf = (all: readonly { m: string; h?: string; ids?: string[]; outcome?: string }[]): Promise<Relation> =>
-  rows(LEDGER_COLUMNS, all.map((one) => [one.m, one.h ?? 'h1', one.ids ?? [], 1, one.outcome ?? 'delivered']));
+  rows(
+    LEDGER_COLUMNS,
+    all.map((one) => [one.m, one.h ?? 'h1', one.ids ?? [], 1, one.outcome ?? 'delivered']),
+  );
 const rejectionsOf = (all: readonly { m: string; h: string; times: number }[]): Promise<Relation> =>
-  rows(REJECTION_COLUMNS, all.map((one) => [one.m, one.h, one.times, 'bad']));
+  rows(
+    REJECTION_COLUMNS,
+    all.map((one) => [one.m, one.h, one.times, 'bad']),
+  );
 const sorted = (all: readonly Row[], by: string): Row[] => [...all].sort((a, b) => String(a[by]).localeCompare(String(b[by])));
 
 describe('what is not as the ledger says', () => {
   const snapshot = () =>
     snapshotOf([
-      { m: 'same' }, { m: 'new' }, { m: 'other', h: 'h2' }, { m: 'refused', withheld: 'no-consent' }, { m: 'refused-there', withheld: 'no-consent' },
-      { m: 'control', holdout: true }, { m: 'parked', h: 'h9' }, { m: 'tried', h: 'h9' }, { m: 'unsure' }, { m: 'gone-from-rule', matched: false, withheld: 'erased' },
+      { m: 'same' },
+      { m: 'new' },
+      { m: 'other', h: 'h2' },
+      { m: 'refused', withheld: 'no-consent' },
+      { m: 'refused-there', withheld: 'no-consent' },
+      { m: 'control', holdout: true },
+      { m: 'parked', h: 'h9' },
+      { m: 'tried', h: 'h9' },
+      { m: 'unsure' },
+      { m: 'gone-from-rule', matched: false, withheld: 'erased' },
     ]);
-  const ledger = () => ledgerOf([{ m: 'same' }, { m: 'other' }, { m: 'refused-there' }, { m: 'left' }, { m: 'unsure', h: '' }, { m: 'gone-from-rule' }]);
-  const rejections = () => rejectionsOf([{ m: 'parked', h: 'h9', times: PARK_AFTER }, { m: 'tried', h: 'h9', times: PARK_AFTER - 1 }]);
+  const ledger = () =>
+    ledgerOf([
+      { m: 'same' },
+      { m: 'other' },
+      { m: 'refused-there' },
+      { m: 'left' },
+      { m: 'unsure', h: '' },
+      { m: 'gone-from-rule' },
+    ]);
+  const rejections = () =>
+    rejectionsOf([
+      { m: 'parked', h: 'h9', times: PARK_AFTER },
+      { m: 'tried', h: 'h9', times: PARK_AFTER - 1 },
+    ]);
   const found = async (mode: 'mirror' | 'upsert' | 'add-only') => {
-    const query = candidatesQuery(0, mode, { snapshot: await snapshot(), ledger: await ledger(), rejections: await rejections() });
-    return sorted(await warehouse.rows(query), 'member').map((row) => [row['member'], row['op'], row['reason'], row['held']].join(' '));
+    const query = candidatesQuery(0, mode, {
+      snapshot: await snapshot(),
+      ledger: await ledger(),
+      rejections: await rejections(),
+    });
+    return sorted(await warehouse.rows(query), 'member').map((row) =>
+      [row['member'], row['op'], row['reason'], row['held']].join(' '),
+    );
   };
   const common = [
-    'control holdout  false', 'gone-from-rule remove erased true', 'new add  false', 'parked parked  false', 'refused withhold no-consent false',
-    'refused-there remove no-consent true', 'tried add  false', 'unsure update  true',
+    'control holdout  false',
+    'gone-from-rule remove erased true',
+    'new add  false',
+    'parked parked  false',
+    'refused withhold no-consent false',
+    'refused-there remove no-consent true',
+    'tried add  false',
+    'unsure update  true',
   ];
 
   it('mirror: adds, updates, removes who left or is withheld, and parks what was rejected three times', async () => {
-    expect(await found('mirror')).toEqual([...common, 'left remove left true', 'other update  true'].sort((a, b) => a.localeCompare(b)));
+    expect(await found('mirror')).toEqual(
+      [...common, 'left remove left true', 'other update  true'].sort((a, b) => a.localeCompare(b)),
+    );
   });
   it('upsert: keeps who left the rule', async () => {
     expect(await found('upsert')).toEqual([...common, 'other update  true'].sort((a, b) => a.localeCompare(b)));
@@ -86,27 +157,52 @@ describe('what is not as the ledger says', () => {
   it('spreads the payload over its shards and loses nobody', async () => {
     const base = { snapshot: await snapshot(), ledger: await ledger(), rejections: await rejections() };
     // Keys are hex in life; the shard is made of their first digits.
-    const hex = await snapshotOf(Array.from({ length: 500 }, (_, i) => ({ m: (i * 7919).toString(16).padStart(32, '0').split('').reverse().join('') })));
+    const hex = await snapshotOf(
+      Array.from({ length: 500 }, (_, i) => ({ m: (i * 7919).toString(16).padStart(32, '0').split('').reverse().join('') })),
+    );
     const none = await ledgerOf([]);
-    const candidates = { files: await warehouse.materialize(candidatesQuery(0, 'mirror', { ...base, snapshot: hex, ledger: none }), join(dir, 'c500')), columns: {} };
-    const sets = await warehouse.unload(payloadQuery(0, 4, { ...base, snapshot: hex, ledger: none, candidates }), join(dir, 'p500'), 4);
+    const candidates = {
+      files: await warehouse.materialize(
+        candidatesQuery(0, 'mirror', { ...base, snapshot: hex, ledger: none }),
+        join(dir, 'c500'),
+      ),
+      columns: {},
+    };
+    const sets = await warehouse.unload(
+      payloadQuery(0, 4, { ...base, snapshot: hex, ledger: none, candidates }),
+      join(dir, 'p500'),
+      4,
+    );
     expect(sets.map((set) => set.rows).reduce((a, b) => a + b, 0)).toBe(500);
     expect(Math.min(...sets.map((set) => set.rows))).toBeGreaterThan(50);
   });
 });
 
 describe('law 6: a shared identifier stays while anyone entitled still holds it', () => {
-  const household = () => ledgerOf([{ m: 'a', ids: ['email:home', 'phone:1'] }, { m: 'b', ids: ['email:home', 'phone:3'] }, { m: 'c', ids: ['phone:3'] }, { m: 'd', ids: ['email:d'] }]);
+  const household = () =>
+    ledgerOf([
+      { m: 'a', ids: ['email:home', 'phone:1'] },
+      { m: 'b', ids: ['email:home', 'phone:3'] },
+      { m: 'c', ids: ['phone:3'] },
+      { m: 'd', ids: ['email:d'] },
+    ]);
   const removed = async (lines: readonly [string, string[], string][]) => {
     const raw = await rows(REMOVE_LINE_COLUMNS, lines);
-    return sorted(await warehouse.rows(removesQuery('identifier', { raw_removes: raw, ledger: await household() })), 'k').map((row) => [row['k'], row['ids'], row['why']]);
+    return sorted(await warehouse.rows(removesQuery('identifier', { raw_removes: raw, ledger: await household() })), 'k').map(
+      (row) => [row['k'], row['ids'], row['why']],
+    );
   };
 
   it('keeps the address that the other still holds', async () => {
     expect(await removed([['a', ['email:home', 'phone:1'], 'left']])).toEqual([['a', ['phone:1'], 'left']]);
   });
   it('removes it when both leave', async () => {
-    expect(await removed([['a', ['email:home', 'phone:1'], 'left'], ['b', ['email:home', 'phone:3'], 'left']])).toEqual([
+    expect(
+      await removed([
+        ['a', ['email:home', 'phone:1'], 'left'],
+        ['b', ['email:home', 'phone:3'], 'left'],
+      ]),
+    ).toEqual([
       ['a', ['email:home', 'phone:1'], 'left'],
       ['b', ['email:home'], 'left'],
     ]);
@@ -119,15 +215,22 @@ describe('law 6: a shared identifier stays while anyone entitled still holds it'
     const removes = await rows(REMOVE_LINE_COLUMNS, [['a', ['phone:1'], 'left']]);
     let touched = await warehouse.rows(touchedSeedQuery(removes));
     for (let i = 0; i < 3; i++) {
-      const relation = await rows({ member: 'varchar' }, touched.map((row) => [row['member']]));
+      const relation = await rows(
+        { member: 'varchar' },
+        touched.map((row) => [row['member']]),
+      );
       touched = await warehouse.rows(touchedQuery({ touched: relation, ledger }));
     }
-    expect(touched.map((row) => row['member']).sort()).toEqual(['a', 'b', 'c']);
+    expect(sorted(touched, 'member').map((row) => row['member'])).toEqual(['a', 'b', 'c']);
   });
 });
 
 describe('generation n+1 = generation n (+) outcomes', () => {
-  const log = (lines: readonly [string, string][]) => rows(LOG_COLUMNS, lines.map(([k, o], n) => [n, k, o, o === 'rejected' ? 'bad' : null]));
+  const log = (lines: readonly [string, string][]) =>
+    rows(
+      LOG_COLUMNS,
+      lines.map(([k, o], n) => [n, k, o, o === 'rejected' ? 'bad' : null]),
+    );
   const next = async (parts: {
     ledger: { m: string; h?: string; ids?: string[]; outcome?: string }[];
     removes?: [string, string[], string][];
@@ -142,49 +245,111 @@ describe('generation n+1 = generation n (+) outcomes', () => {
       rejections: await rejectionsOf(parts.rejections ?? []),
       snapshot: await snapshotOf(parts.snapshot ?? []),
       removes: await rows(REMOVE_LINE_COLUMNS, parts.removes ?? []),
-      upserts: await rows({ ...UPSERT_LINE_COLUMNS }, (parts.upserts ?? []).map(([k, h, list]) => [k, 'update', h, list, null])),
+      upserts: await rows(
+        { ...UPSERT_LINE_COLUMNS },
+        (parts.upserts ?? []).map(([k, h, list]) => [k, 'update', h, list, null]),
+      ),
       remove_log: await log(parts.removed ?? []),
       upsert_log: await log(parts.answers ?? []),
     };
     const members = await warehouse.rows(generationQuery(relations, 5));
     const rejections = await warehouse.rows(rejectionsQuery(0, relations));
     return {
-      members: sorted(members, 'member').map((row) => `${String(row['member'])} ${String(row['hash'])} [${[...(row['identifiers'] as string[])].sort().join(' ')}] ${String(row['outcome'])}`),
-      rejections: sorted(rejections, 'member').map((row) => `${String(row['member'])} ${String(row['hash'])} ${String(row['times'])}`),
+      members: sorted(members, 'member').map(
+        (row) =>
+          `${String(row['member'])} ${String(row['hash'])} [${[...(row['identifiers'] as string[])].sort().join(' ')}] ${String(row['outcome'])}`,
+      ),
+      rejections: sorted(rejections, 'member').map(
+        (row) => `${String(row['member'])} ${String(row['hash'])} ${String(row['times'])}`,
+      ),
     };
   };
 
   it('keeps who was not touched, and adds what was taken', async () => {
-    expect(await next({ ledger: [{ m: 'a', ids: ['e:a'] }], upserts: [['b', 'h2', ['e:b']], ['c', 'h3', ['e:c']]], answers: [['b', 'accepted'], ['c', 'retry']] })).toEqual({
+    expect(
+      await next({
+        ledger: [{ m: 'a', ids: ['e:a'] }],
+        upserts: [
+          ['b', 'h2', ['e:b']],
+          ['c', 'h3', ['e:c']],
+        ],
+        answers: [
+          ['b', 'accepted'],
+          ['c', 'retry'],
+        ],
+      }),
+    ).toEqual({
       members: ['a h1 [e:a] delivered', 'b h2 [e:b] accepted'],
       rejections: [],
     });
   });
   it('forgets who was removed, and keeps for the next diff who was not', async () => {
     const { members } = await next({
-      ledger: [{ m: 'a', ids: ['e:a'] }, { m: 'b', ids: ['e:b'] }, { m: 'c', ids: ['e:c'] }],
-      removes: [['a', ['e:a'], 'left'], ['b', ['e:b'], 'left'], ['c', [], 'left']],
-      removed: [['a', 'delivered'], ['b', 'retry']],
+      ledger: [
+        { m: 'a', ids: ['e:a'] },
+        { m: 'b', ids: ['e:b'] },
+        { m: 'c', ids: ['e:c'] },
+      ],
+      removes: [
+        ['a', ['e:a'], 'left'],
+        ['b', ['e:b'], 'left'],
+        ['c', [], 'left'],
+      ],
+      removed: [
+        ['a', 'delivered'],
+        ['b', 'retry'],
+      ],
     });
     expect(members).toEqual(['b  [e:b] unknown']);
   });
   it('keeps a removed-for-change identifier when its removal was not confirmed', async () => {
-    const parts = { ledger: [{ m: 'a', ids: ['e:old', 'p:1'] }], removes: [['a', ['e:old'], 'changed']] as [string, string[], string][], upserts: [['a', 'h2', ['e:new', 'p:1']]] as [string, string, string[]][] };
-    expect((await next({ ...parts, removed: [['a', 'accepted']], answers: [['a', 'accepted']] })).members).toEqual(['a h2 [e:new p:1] accepted']);
-    expect((await next({ ...parts, removed: [['a', 'retry']], answers: [['a', 'accepted']] })).members).toEqual(['a  [e:new e:old p:1] accepted']);
-    expect((await next({ ...parts, removed: [['a', 'accepted']], answers: [['a', 'retry']] })).members).toEqual(['a  [p:1] delivered']);
-    expect((await next({ ...parts, removed: [['a', 'accepted']], answers: [['a', 'unknown']] })).members).toEqual(['a  [e:new p:1] unknown']);
+    const parts = {
+      ledger: [{ m: 'a', ids: ['e:old', 'p:1'] }],
+      removes: [['a', ['e:old'], 'changed']] as [string, string[], string][],
+      upserts: [['a', 'h2', ['e:new', 'p:1']]] as [string, string, string[]][],
+    };
+    expect((await next({ ...parts, removed: [['a', 'accepted']], answers: [['a', 'accepted']] })).members).toEqual([
+      'a h2 [e:new p:1] accepted',
+    ]);
+    expect((await next({ ...parts, removed: [['a', 'retry']], answers: [['a', 'accepted']] })).members).toEqual([
+      'a  [e:new e:old p:1] accepted',
+    ]);
+    expect((await next({ ...parts, removed: [['a', 'accepted']], answers: [['a', 'retry']] })).members).toEqual([
+      'a  [p:1] delivered',
+    ]);
+    expect((await next({ ...parts, removed: [['a', 'accepted']], answers: [['a', 'unknown']] })).members).toEqual([
+      'a  [e:new p:1] unknown',
+    ]);
   });
   it('keeps who may have been taken, so that a later run removes or confirms them', async () => {
-    expect((await next({ ledger: [], upserts: [['a', 'h2', ['e:a']]], answers: [['a', 'unknown']] })).members).toEqual(['a  [e:a] unknown']);
+    expect((await next({ ledger: [], upserts: [['a', 'h2', ['e:a']]], answers: [['a', 'unknown']] })).members).toEqual([
+      'a  [e:a] unknown',
+    ]);
   });
   it('counts rejections of the same payload up, starts anew for another one, and forgets them when taken', async () => {
     const { rejections } = await next({
       ledger: [],
-      upserts: [['a', 'h2', []], ['b', 'h2', []], ['c', 'h2', []]],
-      answers: [['a', 'rejected'], ['b', 'rejected'], ['c', 'delivered']],
-      rejections: [{ m: 'a', h: 'h2', times: 1 }, { m: 'b', h: 'h0', times: 2 }, { m: 'c', h: 'h2', times: 2 }, { m: 'p', h: 'h1', times: 3 }, { m: 'x', h: 'h1', times: 3 }],
-      snapshot: [{ m: 'p', h: 'h1' }, { m: 'x', h: 'h8' }],
+      upserts: [
+        ['a', 'h2', []],
+        ['b', 'h2', []],
+        ['c', 'h2', []],
+      ],
+      answers: [
+        ['a', 'rejected'],
+        ['b', 'rejected'],
+        ['c', 'delivered'],
+      ],
+      rejections: [
+        { m: 'a', h: 'h2', times: 1 },
+        { m: 'b', h: 'h0', times: 2 },
+        { m: 'c', h: 'h2', times: 2 },
+        { m: 'p', h: 'h1', times: 3 },
+        { m: 'x', h: 'h1', times: 3 },
+      ],
+      snapshot: [
+        { m: 'p', h: 'h1' },
+        { m: 'x', h: 'h8' },
+      ],
     });
     expect(rejections).toEqual(['a h2 2', 'b h2 1', 'p h1 3']);
   });
