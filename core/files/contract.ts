@@ -1,14 +1,26 @@
 import type { Node } from 'yaml';
-import type { Column, ConsentStatus, Role, Table } from '../model.ts';
-import { didYouMean, nearest } from '../problems.ts';
+import type { Column, Role, Table } from '../model.ts';
+import { didYouMean } from '../problems.ts';
+import { fieldsOf } from './contract-fields.ts';
+import { freshnessOf, qualityOf } from './contract-quality.ts';
 import { contractSchema } from './contract-schema.ts';
 import type { ContractFile, Property, SchemaObject } from './contract-schema.ts';
-import { freshnessOf, qualityOf } from './contract-quality.ts';
+import { checkEnvironment, readServers, serversFor } from './contract-servers.ts';
 import { integerRange, logicalTypeOf, scaleOf, zonedOf } from './physical-type.ts';
 import type { IntegerRange } from './physical-type.ts';
-import { checkEnvironment, readServers, serversFor } from './contract-servers.ts';
-import { isRole, ROLE_FIELDS, ROLES } from './role-fields.ts';
+import { isRole, ROLES } from './role-fields.ts';
 import { checkShape } from './shape.ts';
+import {
+  activeVersionsOf,
+  COLUMN_PROPERTIES,
+  scaleSetting,
+  sluiceProperties,
+  statusesOf,
+  TABLE_PROPERTIES,
+  textSetting,
+  textsSetting,
+} from './sluice-properties.ts';
+import type { Setting } from './sluice-properties.ts';
 import { nodeAt } from './source.ts';
 import type { Source } from './source.ts';
 
@@ -44,9 +56,6 @@ const NOUNS = {
 };
 
 const STATUSES = ['proposed', 'draft', 'active', 'deprecated', 'retired'];
-const TABLE_PROPERTIES = ['sluice.role', 'sluice.statuses', 'sluice.active_versions'];
-const COLUMN_PROPERTIES = ['sluice.field', 'sluice.namespace', 'sluice.purposes', 'sluice.scale'];
-const CONSENT_STATUSES: readonly ConsentStatus[] = ['granted', 'denied', 'withdrawn', 'pending'];
 
 /** Tables of a contract file that Sluice reads: those with a role, of an active or deprecated contract. */
 export function readContract(source: Source, environment: string): ContractTable[] {
@@ -127,38 +136,6 @@ function readTable(source: Source, contract: ContractFile, object: SchemaObject,
   return { table, columns, integers, otherTypes, source, node };
 }
 
-interface Setting {
-  readonly value: unknown;
-  readonly node: Node;
-}
-
-/** The `sluice.*` custom properties of one element, unknown ones refused; others are nobody's business here. */
-function sluiceProperties(
-  source: Source,
-  element: { readonly customProperties?: readonly { readonly property: string; readonly value?: unknown }[] | undefined },
-  at: readonly PropertyKey[],
-  known: readonly string[],
-  noun: string,
-): ReadonlyMap<string, Setting> {
-  const found = new Map<string, Setting>();
-  for (const [index, { property, value }] of (element.customProperties ?? []).entries()) {
-    if (!property.startsWith('sluice.')) continue;
-    const place = [...at, 'customProperties', index];
-    if (!known.includes(property)) {
-      const other = [...TABLE_PROPERTIES, ...COLUMN_PROPERTIES].includes(property);
-      const belongs = TABLE_PROPERTIES.includes(property) ? 'a schema object' : 'a property';
-      source.report(nodeAt(source.root, [...place, 'property']), {
-        rule: 'unknown-key',
-        message: `Unknown custom property "${property}" in ${noun}.`,
-        hint: other ? `It belongs to ${belongs}.` : didYouMean(property, known),
-      });
-      continue;
-    }
-    found.set(property, { value, node: nodeAt(source.root, [...place, 'value']) });
-  }
-  return found;
-}
-
 function roleOf(source: Source, setting: Setting | undefined, node: Node, name: string): Role | undefined {
   if (!setting) {
     source.report(node, {
@@ -206,117 +183,4 @@ function readColumn(source: Source, property: Property, at: readonly PropertyKey
     purposes: textsSetting(source, settings.get('sluice.purposes'), 'sluice.purposes'),
     classification: property.classification,
   };
-}
-
-function textSetting(source: Source, setting: Setting | undefined, key: string): string | undefined {
-  if (!setting) return undefined;
-  if (typeof setting.value === 'string' && setting.value !== '') return setting.value;
-  source.report(setting.node, { rule: 'wrong-type', message: `"${key}" must be a text.` });
-  return undefined;
-}
-
-/** A list of texts; one text alone is a list of one. */
-function textsSetting(source: Source, setting: Setting | undefined, key: string): readonly string[] | undefined {
-  if (!setting) return undefined;
-  const values: unknown[] = Array.isArray(setting.value) ? setting.value : [setting.value];
-  if (values.length > 0 && values.every((value): value is string => typeof value === 'string')) return values;
-  source.report(setting.node, { rule: 'wrong-type', message: `"${key}" must be a list of texts.`, hint: 'Put each in quotes.' });
-  return [];
-}
-
-function scaleSetting(source: Source, setting: Setting | undefined): number | undefined {
-  if (!setting) return undefined;
-  const { value } = setting;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 18) return value;
-  source.report(setting.node, {
-    rule: 'invalid-value',
-    message: '"sluice.scale" must be a whole number of digits from 0 to 18.',
-  });
-  return undefined;
-}
-
-function statusesOf(source: Source, setting: Setting | undefined): Readonly<Record<string, ConsentStatus>> | undefined {
-  if (!setting) return undefined;
-  const { value, node } = setting;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    source.report(node, {
-      rule: 'wrong-type',
-      message: '"sluice.statuses" must map the words of the source to ours.',
-      hint: STATUS_HINT,
-    });
-    return undefined;
-  }
-  const statuses: Record<string, ConsentStatus> = Object.create(null) as Record<string, ConsentStatus>;
-  for (const [word, status] of Object.entries(value)) {
-    const ours = CONSENT_STATUSES.find((known) => known === status);
-    if (ours) statuses[word] = ours;
-    else {
-      source.report(nodeAt(node, [word]), {
-        rule: 'invalid-value',
-        message: `"${String(status)}" is not a consent status.`,
-        hint: didYouMean(String(status), CONSENT_STATUSES) ?? STATUS_HINT,
-      });
-    }
-  }
-  return statuses;
-}
-
-const STATUS_HINT = `Ours are ${CONSENT_STATUSES.join(', ')}.`;
-
-function activeVersionsOf(source: Source, setting: Setting | undefined): readonly string[] | undefined {
-  if (!setting) return undefined;
-  const values: unknown[] = Array.isArray(setting.value) ? setting.value : [setting.value];
-  if (values.length > 0 && values.every((value) => typeof value === 'string' || Number.isInteger(value)))
-    return values.map(String);
-  source.report(setting.node, { rule: 'wrong-type', message: '"sluice.active_versions" must be a list of versions.' });
-  return undefined;
-}
-
-/** Finds the column of each field of the role and checks its type. */
-function fieldsOf(
-  source: Source,
-  role: Role,
-  table: string,
-  columns: readonly Column[],
-  node: Node,
-): Readonly<Record<string, string>> {
-  const fields: Record<string, string> = Object.create(null) as Record<string, string>;
-  const known = ROLE_FIELDS[role].map((entry) => entry.field);
-  for (const column of columns) {
-    if (column.field === undefined || known.includes(column.field)) continue;
-    source.report(node, {
-      rule: 'unknown-field',
-      message: `"${column.name}" says it is the field "${column.field}", which tables of role ${role} do not have.`,
-      hint: didYouMean(column.field, known) ?? `Their fields are ${known.join(', ')}.`,
-    });
-  }
-  for (const { field, column: usual, needed, types } of ROLE_FIELDS[role]) {
-    const claiming = columns.filter((column) => column.field === field);
-    const column = claiming[0] ?? columns.find((other) => other.name === usual && other.field === undefined);
-    if (claiming.length > 1) {
-      const names = claiming.map((other) => `"${other.name}"`).join(' and ');
-      source.report(node, { rule: 'duplicate-field', message: `${names} both say they are the field "${field}".` });
-    }
-    if (!column) {
-      if (!needed) continue;
-      const near = nearest(
-        usual,
-        columns.map((other) => other.name),
-      );
-      source.report(node, {
-        rule: 'missing-field',
-        message: `"${table}" has no column for "${field}", which a table of role ${role} needs.`,
-        hint: near
-          ? `If it is "${near}", say so there with the custom property sluice.field: ${field}.`
-          : `Add a column "${usual}", or mark one with the custom property sluice.field: ${field}.`,
-      });
-    } else if (types.includes(column.type)) fields[field] = column.name;
-    else {
-      source.report(node, {
-        rule: 'wrong-field-type',
-        message: `"${column.name}" is the field "${field}" and must be of type ${types.join(' or ')}, not ${column.type}.`,
-      });
-    }
-  }
-  return fields;
 }

@@ -4,6 +4,7 @@ import type { Connector } from '../connector.ts';
 import type { Destination } from '../model.ts';
 import { didYouMean } from '../problems.ts';
 import { budgetSchema, budgetShape, readBudget } from './budget.ts';
+import type { RuleId } from './rule-ids.ts';
 import { checkShape } from './shape.ts';
 import type { Words } from './shape.ts';
 import { keyOf, nodeAt, valueOf } from './source.ts';
@@ -144,7 +145,7 @@ function readSettings(source: Source, connector: Connector): Readonly<Record<str
 
 /** Without a slash at its end. HTTP is for this machine alone: identifiers must not travel in clear. */
 function readEndpoint(source: Source, text: string): string | undefined {
-  const refuse = (message: string, hint?: string, rule = 'bad-endpoint'): undefined => {
+  const refuse = (message: string, hint?: string, rule: RuleId = 'bad-endpoint'): undefined => {
     source.report(nodeAt(source.root, ['endpoint']), { rule, message, hint });
     return undefined;
   };

@@ -3,7 +3,7 @@ import type { Node } from 'yaml';
 import type { z } from 'zod';
 import { nearest } from '../problems.ts';
 import { keyOf, kindOf, nodeAt, valueOf, writtenOf } from './source.ts';
-import type { Source } from './source.ts';
+import type { Reported, Source } from './source.ts';
 
 /** How a file's parts are called in messages: the nouns for a path's last key, `''` for the file itself. */
 export interface Words {
@@ -99,10 +99,10 @@ function reportIssue(checked: Checked, issue: Issue, outer: Path): void {
     source.report(node, { rule: 'missing-value', message: `"${key}" has no value.` });
     return;
   }
-  source.report(node, { ...explain(issue, key, node) });
+  source.report(node, explain(issue, key, node));
 }
 
-function explain(issue: Issue, key: string, node: Node): { rule: string; message: string; hint?: string } {
+function explain(issue: Issue, key: string, node: Node): Reported {
   switch (issue.code) {
     case 'invalid_type':
       return wrongType(key, EXPECTED[issue.expected] ?? issue.expected, node);
@@ -145,7 +145,7 @@ function bound(origin: string, which: string, limit: number | bigint, message: s
   return unit === undefined ? `be ${which} ${limit}.` : `have ${which} ${limit} ${unit}${Number(limit) === 1 ? '' : 's'}.`;
 }
 
-function wrongType(key: string, expected: string, node: Node): { rule: string; message: string; hint?: string } {
+function wrongType(key: string, expected: string, node: Node): Reported {
   const found = expected === 'a whole number' && kindOf(node) === 'a number' ? writtenOf(node) : kindOf(node);
   const subject = key === '' ? 'The file' : `"${key}"`;
   const quote =

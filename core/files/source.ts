@@ -1,6 +1,7 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { Document, Node, Pair, ParsedNode, YAMLError, YAMLMap } from 'yaml';
 import type { Problem } from '../problems.ts';
+import type { RuleId } from './rule-ids.ts';
 
 /** One file: its text, its YAML with positions, and the problems found in it so far. */
 export interface Source {
@@ -12,14 +13,18 @@ export interface Source {
   readonly lines: LineCounter;
   readonly problems: Problem[];
   /** Reports at a node (or at an offset pair). A missing node means the start of the file. */
-  readonly report: (
-    place: Place,
-    problem: Omit<Problem, 'file' | 'line' | 'column' | 'endColumn' | 'severity'> & { severity?: Problem['severity'] },
-  ) => void;
+  readonly report: (place: Place, problem: Reported) => void;
 }
 
 export type Place = Node | null | undefined | readonly [start: number, end: number];
-export type Reported = Parameters<Source['report']>[1];
+
+/** A problem without its place. An error unless it says otherwise. */
+export interface Reported {
+  readonly rule: RuleId;
+  readonly severity?: Problem['severity'];
+  readonly message: string;
+  readonly hint?: string;
+}
 
 /** Mappings deeper than this are nobody's file; the YAML library would run out of stack. */
 const MAX_DEPTH = 200;
@@ -172,7 +177,7 @@ function checkPlain(node: unknown, add: Add, depth = 0): boolean {
   if (depth > MAX_DEPTH) throw new RangeError('depth');
   if (node === null || node === undefined) return true;
   let plain = true;
-  const refuse = (at: Node, rule: string, message: string, hint: string) => {
+  const refuse = (at: Node, rule: RuleId, message: string, hint: string) => {
     add(...rangeOf(at), { rule, message, hint });
     plain = false;
   };

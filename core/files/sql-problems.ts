@@ -4,9 +4,10 @@ import type { Audience, Table, Workspace } from '../model.ts';
 import type { SqlVerdict, Warehouse } from '../ports.ts';
 import { inOrder } from '../problems.ts';
 import type { Problem } from '../problems.ts';
-import { oneOfRole } from './tables.ts';
+import type { RuleId } from './rule-ids.ts';
 import { parseSource, rangeOf, valueOf } from './source.ts';
 import type { Place, Source } from './source.ts';
+import { oneOfRole } from './tables.ts';
 
 /**
  * Checks every audience written in SQL with an engine's own parser and binder: one SELECT of allowed functions over the tables of the
@@ -29,7 +30,7 @@ export async function sqlProblems(
 }
 
 interface Found {
-  readonly rule: string;
+  readonly rule: RuleId;
   readonly message: string;
   readonly hint?: string;
   /** In the SQL text, from 0. */

@@ -1,5 +1,6 @@
 import type { Role, Table } from '../model.ts';
 import type { ContractTable } from './contract.ts';
+import type { RuleId } from './rule-ids.ts';
 
 const byNameAndVersion = (table: Table): string => `${table.name} ${majorOf(table)}`;
 const majorOf = (table: Table): number => Number(table.version.split('.')[0]);
@@ -73,7 +74,7 @@ const sharedEvents = (a: Table, b: Table): boolean =>
   a.fields['event'] === b.fields['event'] &&
   a.file === b.file;
 
-function report(entry: ContractTable, rule: string, message: string, hint: string): void {
+function report(entry: ContractTable, rule: RuleId, message: string, hint: string): void {
   entry.source.report(entry.node, { rule, message, hint });
 }
 

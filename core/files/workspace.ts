@@ -13,7 +13,7 @@ import { readOtherPolicy } from './other-policies.ts';
 import { resolveReferences } from './references.ts';
 import { ANY_NAME } from './scope.ts';
 import { parseSource, valueOf, writtenOf } from './source.ts';
-import type { Source } from './source.ts';
+import type { Reported, Source } from './source.ts';
 import { oneOf, tablesOf } from './tables.ts';
 
 export interface LoadOptions {
@@ -101,25 +101,28 @@ function named(files: ReadonlyMap<string, string>, folder: string, problems: Pro
         .replace(/[^a-z0-9_-]+/g, '-')
         .replace(/^[-_]+|[-_]+$/g, '')
         .slice(0, 64);
-      problems.push({
-        ...start(file),
-        rule: 'file-name',
-        message: `"${name}" cannot be a name: it needs lower-case letters, digits, - and _, 64 at most.`,
-        hint: better === '' ? undefined : `Rename the file to ${better}.yaml.`,
-      });
+      problems.push(
+        atStart(file, {
+          rule: 'file-name',
+          message: `"${name}" cannot be a name: it needs lower-case letters, digits, - and _, 64 at most.`,
+          hint: better === '' ? undefined : `Rename the file to ${better}.yaml.`,
+        }),
+      );
     } else if (taken) {
-      problems.push({
-        ...start(file),
-        rule: 'duplicate-name',
-        message: `"${name}" is defined twice: by this file and by ${taken.file}.`,
-        hint: 'Rename one.',
-      });
+      problems.push(
+        atStart(file, {
+          rule: 'duplicate-name',
+          message: `"${name}" is defined twice: by this file and by ${taken.file}.`,
+          hint: 'Rename one.',
+        }),
+      );
     } else found.set(name, { name, file, text });
   }
   return [...found.values()];
 }
 
-const start = (file: string) => ({ severity: 'error', file, line: 1, column: 1 }) as const;
+/** A problem of a whole file, or of one that is not there. */
+const atStart = (file: string, problem: Reported): Problem => ({ severity: 'error', file, line: 1, column: 1, ...problem });
 
 /** Each file with a problem list of its own, so that a reader can ask whether *this* file has errors. */
 function parseAll(files: readonly NamedFile[], problems: Problem[]): { readonly name: string; readonly source: Source | null }[] {
@@ -143,23 +146,25 @@ function readPolicies(
     if (name === 'consent') consent = readConsentPolicy(source, customers);
     else if (name === 'identity' || name === 'retention') readOtherPolicy(source, name);
     else {
-      problems.push({
-        ...start(source.file),
-        rule: 'unknown-file',
-        message: `There is no policy "${name}".`,
-        hint: didYouMean(name, POLICIES) ?? `Policies are ${POLICIES.map((policy) => `${policy}.yaml`).join(', ')}.`,
-      });
+      problems.push(
+        atStart(source.file, {
+          rule: 'unknown-file',
+          message: `There is no policy "${name}".`,
+          hint: didYouMean(name, POLICIES) ?? `Policies are ${POLICIES.map((policy) => `${policy}.yaml`).join(', ')}.`,
+        }),
+      );
     }
     problems.push(...source.problems);
   }
   if (files.some(({ name }) => name === 'consent')) return consent;
   if (needed) {
-    problems.push({
-      ...start(CONSENT),
-      rule: 'missing-policy',
-      message: `${CONSENT} is missing, so nobody may be sent anywhere.`,
-      hint: 'Write it: each purpose of a destination with its basis, opt-in or opt-out.',
-    });
+    problems.push(
+      atStart(CONSENT, {
+        rule: 'missing-policy',
+        message: `${CONSENT} is missing, so nobody may be sent anywhere.`,
+        hint: 'Write it: each purpose of a destination with its basis, opt-in or opt-out.',
+      }),
+    );
     return undefined;
   }
   return { purposes: {}, version: 'none' };
@@ -195,11 +200,12 @@ function reportMissingRoles(tables: readonly ContractTable[], sending: boolean, 
   ];
   for (const [role, why, needed] of needs) {
     if (!needed || oneOf(tables, role)) continue;
-    problems.push({
-      ...start(`contracts/${role}.yaml`),
-      rule: 'missing-contract',
-      message: `No active contract has a table of role ${role}. ${why}`,
-      hint: `Write contracts/${role}.yaml with the custom property sluice.role: ${role}.`,
-    });
+    problems.push(
+      atStart(`contracts/${role}.yaml`, {
+        rule: 'missing-contract',
+        message: `No active contract has a table of role ${role}. ${why}`,
+        hint: `Write contracts/${role}.yaml with the custom property sluice.role: ${role}.`,
+      }),
+    );
   }
 }
