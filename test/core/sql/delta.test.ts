@@ -217,7 +217,7 @@ describe('law 6: a shared identifier stays while anyone entitled still holds it'
     for (let i = 0; i < 3; i++) {
       const relation = await rows(
         { member: 'varchar' },
-        touched.map((row) => [row['member']]),
+        touched.map((row) => [row['member'] ?? null]),
       );
       touched = await warehouse.rows(touchedQuery({ touched: relation, ledger }));
     }
