@@ -8,6 +8,7 @@ import { type Halt, rest } from './halt.ts';
 import { isolate, type Refused } from './isolate.ts';
 import type { Entry } from './load.ts';
 import { type JobLine, NOT_SENT, type OpenJob, type OutcomeLog, outcomeLine, runsOf } from './outcome-log.ts';
+import type { ParkedJob, Parking } from './parking.ts';
 import { backoff, type Patience } from './patience.ts';
 import type { Permits } from './permits.ts';
 import type { Reasons } from './reason.ts';
@@ -31,6 +32,7 @@ export interface CourierParts {
   /** The first batch gets the number after this. */
   readonly sequence: number;
   readonly deadline: number | undefined;
+  readonly parking: Parking;
   readonly stopList: ((keys: readonly string[]) => Promise<ReadonlySet<string>>) | undefined;
   readonly onOutcomes: (counts: Readonly<Record<Outcome['kind'], number>>) => void;
 }
@@ -76,7 +78,7 @@ export class Courier {
   }
 
   /** Goes on asking for a job that an earlier delivery of the shard left at the platform. */
-  async resume(entries: readonly Entry[], open: OpenJob, onStart: () => void): Promise<void> {
+  async resume(entries: readonly Entry[], open: OpenJob | ParkedJob, onStart: () => void): Promise<void> {
     const refused = await this.#settle(entries, onStart, open);
     if (refused !== undefined) await this.#isolate(refused);
   }
@@ -107,7 +109,7 @@ export class Courier {
   }
 
   /** Until every row has its outcome. Returns the rows that were refused without a word on which. */
-  async #settle(entries: readonly Entry[], onStart?: () => void, open?: OpenJob): Promise<Refused | undefined> {
+  async #settle(entries: readonly Entry[], onStart?: () => void, open?: OpenJob | ParkedJob): Promise<Refused | undefined> {
     const { halt, clock } = this.#parts;
     const state: Attempt = {
       entries,
@@ -120,7 +122,7 @@ export class Courier {
       throttles: 0,
       pointers: 0,
       failing: undefined,
-      jobSince: clock.now(),
+      jobSince: open !== undefined && 'since' in open ? open.since : clock.now(),
     };
     while (state.entries.length > 0) {
       const answer = await this.#slot(async () => {
@@ -219,7 +221,7 @@ export class Courier {
   }
 
   async #job(state: Attempt, job: Job): Promise<void> {
-    const { circuit, clock, halt, log, patience, deadline } = this.#parts;
+    const { circuit, clock, halt, log, patience, deadline, parking } = this.#parts;
     const known = state.job;
     if (known === undefined) state.jobSince = clock.now();
     state.job = job;
@@ -239,9 +241,12 @@ export class Courier {
       state.entries = [];
       return;
     }
-    const next = clock.now() + job.afterMs;
-    if (deadline !== undefined && next > deadline) halt.later(next);
-    else await rest(clock, job.afterMs, halt.signal);
+    const dueAt = clock.now() + job.afterMs;
+    if (deadline !== undefined && dueAt > deadline) return halt.later(dueAt);
+    const { id, sequence } = state.batch;
+    const runs = runsOf(state.entries.map((entry) => entry.line));
+    // Forgotten here, not lost: the job is in the log, and its lines are in the shard.
+    if (!(await parking.rest({ job, batch: id, sequence, runs, dueAt, since: state.jobSince }))) state.entries = [];
   }
 
   async #refused(state: Attempt, error: RowsRefused): Promise<Refused | undefined> {

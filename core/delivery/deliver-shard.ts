@@ -8,6 +8,7 @@ import { type Broken, Halt, rest } from './halt.ts';
 import { batchLimits, type BatchLimits, bytesOf, type Entry, Filling, memberOf, misfit } from './load.ts';
 import { intentLine, type OpenJob, OutcomeLog, type Progress, readProgress } from './outcome-log.ts';
 import { Pace } from './pace.ts';
+import { JobLines, linesOf, type ParkedJob, Parking } from './parking.ts';
 import { PATIENCE, type Patience } from './patience.ts';
 import { Permits } from './permits.ts';
 import { Reasons } from './reason.ts';
@@ -92,6 +93,7 @@ class ShardDelivery {
   readonly #exchange: Exchange;
   readonly #courier: Courier;
   readonly #circuit: Circuit;
+  readonly #parking: Parking;
   readonly #concurrency: number;
   readonly #limits: BatchLimits;
   readonly #counts: Record<Outcome['kind'], number>;
@@ -115,6 +117,7 @@ class ShardDelivery {
     this.#counts = { ...progress.counts };
     this.#limits = batchLimits(connector, op);
     this.#circuit = new Circuit(destination.name, patience, () => this.#wake());
+    this.#parking = new Parking(clock, signal, () => this.#wake());
     this.#concurrency = Math.max(1, destination.budget.concurrency);
     this.#log = new OutcomeLog(input.files, input.shard.log);
     this.#exchange = new Exchange({ connector, context: input.context, list: input.list, permits, pace, clock, reasons, signal });
@@ -133,6 +136,7 @@ class ShardDelivery {
       // Each line is announced once a turn, and a batch of n lines makes at most 2n others by halving.
       sequence: (input.position ?? 0) * SEQUENCES + progress.end * 2,
       deadline,
+      parking: this.#parking,
       stopList: input.stopList,
       onOutcomes: (counts) => this.#count(counts),
     });
@@ -142,37 +146,59 @@ class ShardDelivery {
   async run(): Promise<ShardResult> {
     await this.#look();
     const watch = this.#watch();
-    const read = await this.#read().catch((error: unknown) => {
-      this.#halt.fail(error);
-      return false;
-    });
-    // Tasks never reject: what goes wrong in one halts the delivery.
-    await Promise.all(this.#tasks);
+    let read = await this.#pass(this.#progress.jobs, false);
+    while (read && !this.#halt.on && this.#parking.size > 0) read = await this.#parkedPass();
     await this.#courier.end().catch((error: unknown) => this.#halt.fail(error));
     this.#watchEnd.abort();
     await watch;
     const { broken, failure, resumeAt } = this.#halt;
     if (failure !== undefined) throw failure.error;
-    const done = read && broken === undefined && this.#courier.unfinished === 0;
+    const done = read && broken === undefined && this.#courier.unfinished + this.#parking.size === 0;
     const result = { done, counts: { ...this.#counts }, requests: this.#exchange.requests };
     if (broken !== undefined) return { ...result, broken };
     return done || resumeAt === undefined ? result : { ...result, resumeAt };
   }
 
-  /** Reads lines into batches. True when it came to the end of the shard. */
-  async #read(): Promise<boolean> {
+  /** Reads the shard once, and waits for what came of it. False when it did not come to the end. */
+  async #pass(jobs: readonly OpenJob[], jobsOnly: boolean): Promise<boolean> {
+    const read = await this.#read(jobs, jobsOnly).catch((error: unknown) => {
+      this.#halt.fail(error);
+      return false;
+    });
+    // Tasks never reject: what goes wrong in one halts the delivery.
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+    return read;
+  }
+
+  /** Once everything is sent: asks for the parked jobs, when all of them are due, so that the shard is read again as seldom as can be. */
+  async #parkedPass(): Promise<boolean> {
+    const { clock, deadline } = this.#input;
+    const jobs: readonly ParkedJob[] = this.#parking.take();
+    const due = Math.max(...jobs.map((job) => job.dueAt));
+    if (deadline !== undefined && due > deadline) this.#halt.later(Math.min(...jobs.map((job) => job.dueAt)));
+    else if (await rest(clock, due - clock.now(), this.#halt.signal)) return this.#pass(jobs, true);
+    this.#parking.putBack(jobs);
+    return false;
+  }
+
+  /** Reads lines into batches, or only those of jobs. True when it came to the end. */
+  async #read(jobs: readonly OpenJob[], jobsOnly: boolean): Promise<boolean> {
     const { files, shard, op, connector, context, list } = this.#input;
-    const { answered, announced, jobs } = this.#progress;
-    const jobOf = new Map(jobs.flatMap((job) => job.lines.map((n) => [n, job] as const)));
-    const waiting = new Map<OpenJob, Map<number, Entry>>();
+    const { answered, announced } = this.#progress;
+    const jobLines = new JobLines(jobs);
+    const waiting = new Map<OpenJob, Entry[]>();
     const filling = new Filling(this.#limits);
     const misfits: Misfit[] = [];
-    const from = jobs.reduce((least, job) => Math.min(least, job.lines[0] ?? least), answered.firstMissing());
+    const from = Math.min(
+      jobLines.first ?? Number.POSITIVE_INFINITY,
+      jobsOnly ? Number.POSITIVE_INFINITY : answered.firstMissing(),
+    );
     let n = from - 1;
     for await (const text of files.lines(shard.key, from)) {
       n += 1;
-      const job = jobOf.size > 0 ? jobOf.get(n) : undefined;
-      if (job === undefined && answered.has(n)) continue;
+      if (jobsOnly && n >= jobLines.end) break;
+      const job = jobLines.jobOf(n);
+      if (job === undefined && (jobsOnly || answered.has(n))) continue;
       const member = memberOf(text, op, shard.key, n);
       const encoded = this.#encode(() => connector.encode(context, list, op, member));
       if (encoded === undefined) return false;
@@ -181,17 +207,16 @@ class ShardDelivery {
         text: encoded.text,
         rows: encoded.rows,
         line: n,
-        maybe: announced.has(n),
+        maybe: job !== undefined || announced.has(n),
         answered: answered.has(n),
       };
       if (job !== undefined) {
-        const members = waiting.get(job) ?? new Map<number, Entry>();
-        waiting.set(job, members.set(n, entry));
-        if (members.size === job.lines.length)
-          await this.#resume(
-            job,
-            job.lines.map((line) => members.get(line) as Entry),
-          );
+        const entries = waiting.get(job) ?? [];
+        waiting.set(job, entries);
+        // Lines come in the order of the runs: batches are made in the order of lines, and what is taken out of one leaves the rest so.
+        if (entries.push(entry) < linesOf(job.runs)) continue;
+        waiting.delete(job);
+        if (!(await this.#resume(job, entries))) return false;
         continue;
       }
       const bytes = bytesOf(encoded.text);
@@ -242,8 +267,10 @@ class ShardDelivery {
     return true;
   }
 
-  async #resume(job: OpenJob, entries: readonly Entry[]): Promise<void> {
-    if (await this.#room(entries.length, 0)) this.#start(entries, 0, (started) => this.#courier.resume(entries, job, started));
+  async #resume(job: OpenJob, entries: readonly Entry[]): Promise<boolean> {
+    if (!(await this.#room(entries.length, 0))) return false;
+    this.#start(entries, 0, (started) => this.#courier.resume(entries, job, started));
+    return true;
   }
 
   #start(entries: readonly Entry[], bytes: number, work: (started: () => void) => Promise<void>): void {
@@ -282,9 +309,12 @@ class ShardDelivery {
         this.#waiting >= this.#concurrency ||
         this.#circuit.failures > this.#concurrency);
     while (!this.#halt.on && full()) {
-      await new Promise<void>((resolve) => {
+      const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
+      // A job that ends soon is asked for from memory; one that would keep the reader waiting is parked.
+      if (this.#members + members > OPEN_MEMBERS || this.#bytes + bytes > OPEN_BYTES) this.#parking.makeRoom();
+      await woken;
     }
     if (deadline !== undefined && clock.now() >= deadline) this.#halt.later(clock.now());
     return !this.#halt.on;

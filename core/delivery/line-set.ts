@@ -21,6 +21,12 @@ export class LineSet {
     return (((this.#bits[n >>> 3] ?? 0) >>> (n & 7)) & 1) === 1;
   }
 
+  /** All of `[from, to)`. */
+  hasAll(from: number, to: number): boolean {
+    for (let n = from; n < to; n++) if (!this.has(n)) return false;
+    return true;
+  }
+
   /** The first number that is not in the set. */
   firstMissing(): number {
     let n = 0;

@@ -8,8 +8,7 @@ export interface JobLine {
   readonly j: Job;
   readonly b: string;
   readonly s: number;
-  /** Runs of lines, `[from, to)`. */
-  readonly l: readonly (readonly [number, number])[];
+  readonly l: Runs;
 }
 
 /**
@@ -18,11 +17,14 @@ export interface JobLine {
  */
 export const NOT_SENT = 'not-sent';
 
+/** Lines in their order, as runs `[from, to)`: a batch of ten thousand is most often one. */
+export type Runs = readonly (readonly [number, number])[];
+
 export interface OpenJob {
   readonly job: Job;
   readonly batch: string;
   readonly sequence: number;
-  readonly lines: readonly number[];
+  readonly runs: Runs;
 }
 
 /** What a log says of its shard. */
@@ -52,6 +54,8 @@ export async function readProgress(files: Pick<Files, 'lines' | 'exists'>, key: 
         for (let n = line.i[0]; n < line.i[1]; n++) announced.add(n);
         end = Math.max(end, line.i[1]);
       } else if ('j' in line) {
+        // Lines that are in a job again had the answer of the one before, and were sent once more.
+        for (const [id, other] of jobs) if (id !== line.b && meet(other.l, line.l)) jobs.delete(id);
         jobs.set(line.b, line);
       } else {
         announced.delete(line.n);
@@ -61,17 +65,21 @@ export async function readProgress(files: Pick<Files, 'lines' | 'exists'>, key: 
       }
     }
   }
-  // Lines between announced ones that had their outcome already are announced by the range, not by meaning.
-  const open = [...jobs.values()]
-    .map((line) => ({ job: line.j, batch: line.b, sequence: line.s, lines: line.l.flatMap(([from, to]) => range(from, to)) }))
-    .filter((job) => job.lines.some((n) => !answered.has(n)));
-  return { answered, announced, jobs: open, counts, end };
+  const open = [...jobs.values()].filter((line) => line.l.some(([from, to]) => !answered.hasAll(from, to)));
+  return {
+    answered,
+    announced,
+    jobs: open.map((line) => ({ job: line.j, batch: line.b, sequence: line.s, runs: line.l })),
+    counts,
+    end,
+  };
 }
 
-const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
+const meet = (some: Runs, others: Runs): boolean =>
+  some.some(([from, to]) => others.some((other) => other[0] < to && from < other[1]));
 
 /** Line numbers as runs, in their order. */
-export function runsOf(lines: readonly number[]): readonly (readonly [number, number])[] {
+export function runsOf(lines: readonly number[]): Runs {
   const runs: [number, number][] = [];
   for (const n of lines) {
     const last = runs.at(-1);

@@ -163,6 +163,25 @@ describe('a job', () => {
     expect(inOrder(await world.outcomes())).toEqual(all(10, 'unknown: job-unfinished'));
   });
 
+  it('that takes long keeps no member in memory and nobody waiting: all are sent, then the jobs are asked for', async () => {
+    const members = 100_000;
+    const world = await makeWorld({
+      members,
+      concurrency: 2,
+      connector: bulk({ rows: 10_000, bytes: 10_000_000 }),
+      reply: jobs(6),
+    });
+    const result = await world.deliver();
+    expect(result).toMatchObject({ done: true, counts: { delivered: members - 10, accepted: 0, rejected: 10, retry: 0 } });
+    const order = world.platform.calls.map((call) => call.method);
+    expect(order.filter((method) => method === 'POST')).toHaveLength(10);
+    // No job is done before its sixth poll: the last batch went out long before.
+    expect(order.slice(order.lastIndexOf('POST')).filter((method) => method === 'GET').length).toBeGreaterThan(30);
+    expect(inOrder(await world.outcomes())).toEqual(
+      all(members, 'delivered', Object.fromEntries(range(0, 10).map((i) => [i * 10_000, 'rejected: import_error']))),
+    );
+  });
+
   it('of an interrupted delivery is asked for by the next one, which sends nothing of it again', async () => {
     const reply = jobs(8);
     const world = await makeWorld({ members: 250, concurrency: 2, reply });

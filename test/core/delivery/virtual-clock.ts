@@ -6,7 +6,7 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
-/** Long enough for loopback sockets and appends to be done with, so that time passes only when everybody sleeps. */
+/** Between two pieces of work, so that time passes only when everybody sleeps. */
 const QUIET_MS = 3;
 
 /** Time that passes at once when nobody works: sleeps cost nothing, and `now` says what they would have cost. */
@@ -15,8 +15,17 @@ export class VirtualClock implements Clock {
   readonly #sleepers = new Set<Sleeper>();
   #ticking = false;
   #seed = 1;
-  /** HTTP exchanges on their way: while there are any, no time passes. */
-  busy = 0;
+  #busy = 0;
+
+  /** While work on sockets or disks is on its way, no time passes. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    this.#busy += 1;
+    try {
+      return await work();
+    } finally {
+      this.#busy -= 1;
+    }
+  }
 
   now(): number {
     return this.#now;
@@ -47,7 +56,7 @@ export class VirtualClock implements Clock {
     this.#ticking = true;
     while (this.#sleepers.size > 0) {
       await wait(QUIET_MS);
-      if (this.busy > 0) continue;
+      if (this.#busy > 0) continue;
       const next = [...this.#sleepers].toSorted((a, b) => a.at - b.at)[0];
       if (next === undefined) break;
       this.#now = Math.max(this.#now, next.at);

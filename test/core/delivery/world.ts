@@ -66,13 +66,18 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
   const { endpoint } = platform;
   const real = createHttp({ endpoint, timeoutMs: 5_000, connections: 16 });
   endings.push(() => real.close());
-  const http: Http = async (request) => {
-    clock.busy += 1;
-    try {
-      return await real(request);
-    } finally {
-      clock.busy -= 1;
-    }
+  const http: Http = (request) => clock.during(() => real(request));
+  const files: ShardInput['files'] = {
+    exists: (key) => store.files.exists(key),
+    append: (key, lines) => clock.during(() => store.files.append(key, lines)),
+    async *lines(key, from) {
+      const lines = store.files.lines(key, from)[Symbol.asyncIterator]();
+      for (;;) {
+        const next = await clock.during(() => lines.next());
+        if (next.done === true) return;
+        yield next.value;
+      }
+    },
   };
   const shard = { key: `delta/${op}.jsonl`, log: `log/${op}.jsonl` };
   await store.files.write(
@@ -87,7 +92,7 @@ export async function makeWorld(options: WorldOptions): Promise<World> {
     shard,
     destination: { name: 'bulk-eu', budget: { windows: options.windows ?? [], concurrency: options.concurrency ?? 1 } },
     run: '01JDRUN',
-    files: store.files,
+    files,
     budgets: store.budgets,
     clock,
   };
