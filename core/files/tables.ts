@@ -33,7 +33,7 @@ export function tablesOf(found: readonly ContractTable[]): readonly ContractTabl
         `"${table.name}" of version ${majorOf(table)} is defined twice: here and in ${twin.table.file}.`,
         'Remove one, or give it a new major version.',
       );
-    } else if (alike && !sharedEvents(table, alike.table)) {
+    } else if (alike) {
       report(
         entry,
         'duplicate-name',
@@ -65,14 +65,6 @@ export function tablesOf(found: readonly ContractTable[]): readonly ContractTabl
 }
 
 const rank = (table: Table): number => (table.status === 'active' ? 0 : 1);
-
-/** Many events may lie in one table when it says which row is which. */
-const sharedEvents = (a: Table, b: Table): boolean =>
-  a.role === 'events' &&
-  b.role === 'events' &&
-  a.fields['event'] !== undefined &&
-  a.fields['event'] === b.fields['event'] &&
-  a.file === b.file;
 
 function report(entry: ContractTable, rule: RuleId, message: string, hint: string): void {
   entry.source.report(entry.node, { rule, message, hint });
