@@ -1,3 +1,4 @@
+import type { Clock } from '../core/ports.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What a shell, a CI job or an orchestrator learns from the end of a command. */
@@ -42,6 +43,7 @@ export interface Call {
   readonly dir: string;
   readonly json: boolean;
   readonly terminal: Terminal;
+  readonly clock: Clock;
 }
 
 /** The command line cannot be understood, or names something that is not there. Nothing was done. */

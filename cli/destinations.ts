@@ -50,7 +50,10 @@ export function openDestinations(input: DestinationsInput): Destinations {
       const connector = input.connectors[destination.connector];
       if (connector === undefined) throw new Error(`no connector "${destination.connector}": the workspace was not checked`);
       const override = input.overrideFor(destination);
-      const written = (override?.endpoint ?? destination.endpoint ?? connector.endpoint({ ...destination.settings })).replace(/\/+$/, '');
+      const written = (override?.endpoint ?? destination.endpoint ?? connector.endpoint({ ...destination.settings })).replace(
+        /\/+$/,
+        '',
+      );
       const endpoint = written === '' || URL.canParse(written) ? written : resolve(input.dir, written);
       return {
         settings: { ...destination.settings },

@@ -1,19 +1,28 @@
 import { resolve } from 'node:path';
 import { didYouMean, parseCommandLine } from './arguments.ts';
 import { type Command, EXIT, type Exit, UsageError } from './command.ts';
+import type { Clock } from '../core/ports.ts';
+import { systemClock } from '../stores/system-clock.ts';
 import { COMMANDS } from './commands/index.ts';
 import { overview, usage } from './help.ts';
 import { failureOf } from './session.ts';
 import { type Terminal, processTerminal } from './terminal.ts';
 import { version } from './version.ts';
 
+/** What a command line runs on. */
+export interface Machine {
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+}
+
 /**
  * Runs one command line (without `node` and the script) and answers with its exit code.
  * Data goes to stdout, everything else to stderr.
  */
-export async function main(args: readonly string[], terminal: Terminal = processTerminal()): Promise<Exit> {
+export async function main(args: readonly string[], machine: Partial<Machine> = {}): Promise<Exit> {
+  const { terminal = processTerminal(), clock = systemClock } = machine;
   try {
-    return await dispatch(args, terminal);
+    return await dispatch(args, { terminal, clock });
   } catch (error) {
     terminal.live.done();
     const failure = failureOf(error);
@@ -22,7 +31,7 @@ export async function main(args: readonly string[], terminal: Terminal = process
   }
 }
 
-async function dispatch(args: readonly string[], terminal: Terminal): Promise<Exit> {
+async function dispatch(args: readonly string[], { terminal, clock }: Machine): Promise<Exit> {
   // `sluice help plan` is `sluice plan --help`.
   const [name, ...rest] = args[0] === 'help' && args.length > 1 ? [...args.slice(1, 2), '--help'] : args;
   if (name === undefined || ['help', '--help', '-h'].includes(name)) {
@@ -44,6 +53,7 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<Ex
     dir: resolve(parsed.values.dir ?? '.'),
     json: parsed.switches.has('json'),
     terminal,
+    clock,
   });
 }
 

@@ -21,7 +21,11 @@ import { FOLDERS } from './workspace-files.ts';
  */
 export async function inWorkspace(call: Call, goOn: string, work: (open: OpenWorkspace) => Promise<Exit>): Promise<Exit> {
   using interrupt = stopOnInterrupt(call.terminal, goOn);
-  const open = await openWorkspace(call.dir, { onProgress: progressOn(call.terminal), stopped: interrupt.stopped });
+  const open = await openWorkspace(call.dir, {
+    clock: call.clock,
+    onProgress: progressOn(call.terminal),
+    stopped: interrupt.stopped,
+  });
   if ('problems' in open) {
     call.terminal.say(open.texts.size === 0 ? noWorkspace(call.dir) : problemsText(open));
     return EXIT.files;

@@ -6,8 +6,8 @@ const BUSY_SECONDS = 15;
 
 /** Primary result codes: https://www.sqlite.org/rescode.html, read 2026-11-23. */
 const [BUSY, LOCKED, CORRUPT, FULL, NOT_A_DATABASE] = [5, 6, 11, 13, 26];
-/** SQLITE_IOERR_WRITE: what a write past a size limit or a quota ends as. */
-const IOERR_WRITE = 778;
+/** SQLITE_IOERR_WRITE and _SHMSIZE: what a write past a size limit or a quota, and opening a database on a full disk, end as. */
+const NO_ROOM: readonly (number | undefined)[] = [778, 4874];
 
 export interface Database {
   /** Runs `fn` alone among all processes; what it wrote is kept when it returns and dropped when it throws. Not to be nested. */
@@ -81,7 +81,7 @@ function told(error: unknown, path: string): unknown {
   if (error instanceof StoreBusy || error instanceof StoreFull || error instanceof StoreDamaged) return error;
   const code = codeOf(error);
   if (code === BUSY || code === LOCKED) return new StoreBusy(path, BUSY_SECONDS, { cause: error });
-  if (code === FULL || extendedOf(error) === IOERR_WRITE) return new StoreFull('the last change', path, { cause: error });
+  if (code === FULL || NO_ROOM.includes(extendedOf(error))) return new StoreFull('the last change', path, { cause: error });
   if (code !== CORRUPT && code !== NOT_A_DATABASE) return error;
   return new StoreDamaged(
     `The database ${path} is damaged.`,

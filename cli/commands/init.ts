@@ -20,9 +20,9 @@ export const init: Command = {
 Never overwrites: where one of these files exists already, nothing at all is written.
 
   sluice init && sluice plan`,
-  async run({ arguments: [folder], dir, json, terminal }) {
+  async run({ arguments: [folder], dir, json, terminal, clock }) {
     const root = folder === undefined ? dir : join(dir, folder);
-    const files: Record<string, string> = { ...TEMPLATES, ...sampleTables(Date.now()) };
+    const files: Record<string, string> = { ...TEMPLATES, ...sampleTables(clock.now()) };
     const taken = Object.keys(files).filter((path) => existsSync(join(root, path)));
     for (const name of ['audiences', 'contracts', 'destinations', 'policies']) {
       const there = existsSync(join(root, name)) ? await readdir(join(root, name)) : [];

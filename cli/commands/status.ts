@@ -42,7 +42,7 @@ export const status: Command = {
           sync.audience,
           sync.destination,
           sync.mode,
-          sync.members,
+          sync.damaged === undefined ? sync.members : undefined,
           sync.at === null ? 'never' : instant(sync.at),
           sync.lastRun === null ? '' : `${sync.lastRun.state} ${sync.lastRun.id}`,
         ]),
@@ -51,7 +51,7 @@ export const status: Command = {
       for (const [index, sync] of syncs.entries()) {
         print(rows[index] ?? '');
         if (sync.uncertain > 0)
-          print(style('yellow', `  ${count(sync.uncertain)} more were sent without an answer; the next run settles them`));
+          print(style('yellow', `  ${count(sync.uncertain)} more may be held there: no clear answer came yet. The next run settles it`));
         for (const { reason, count: people } of sync.parked) print(style('yellow', `  ${count(people)} parked: ${reason}`));
         if (sync.damaged !== undefined) print(style('red', sync.damaged.replaceAll(/^/gm, '  ')));
       }

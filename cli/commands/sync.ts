@@ -37,7 +37,9 @@ Ctrl-C stops after the batch in flight; the same command goes on from there.
           ...(tick !== undefined && { tick }),
           ...(only !== undefined && { destinations: [only] }),
         });
-        return continued === undefined ? [report] : [continued, report];
+        if (continued === undefined) return [report];
+        call.terminal.say(`"${name}": run ${continued.run} had been interrupted and was carried to its end first.`);
+        return [continued, report];
       });
     });
   },

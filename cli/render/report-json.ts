@@ -6,9 +6,16 @@ export function reportJson(report: RunReport): Record<string, unknown> {
     audience: report.audience,
     plan: report.run,
     matched: report.matched,
-    ...(report.held === undefined ? {} : { held: report.held }),
+    ...stopOf(report),
     syncs: report.syncs.map(syncJson),
   };
+}
+
+/** `held` where a person must look, `error` where files or tables must change. */
+function stopOf(report: RunReport): Record<string, string> {
+  if (report.held !== undefined) return { held: report.held };
+  if (report.findings === undefined) return {};
+  return { [report.state === 'held' ? 'held' : 'error']: report.findings.map(({ message }) => message).join('\n') };
 }
 
 function syncJson(sync: SyncReport): Record<string, unknown> {

@@ -10,7 +10,9 @@ import { World } from './world.ts';
  * code and what is acknowledged (`=`). UPDATE_SCENARIOS=1 writes transcripts anew; read the difference before committing it.
  */
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const scenarios = readdirSync(HERE, { withFileTypes: true }).filter((entry) => entry.isDirectory() && entry.name !== 'workspace');
+const scenarios = readdirSync(HERE, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && entry.name !== 'workspace')
+  .sort((a, b) => (a.name < b.name ? -1 : 1));
 
 describe('the command line', () => {
   it.each(scenarios.map(({ name }) => [name.replaceAll('-', ' '), join(HERE, name)]))(

@@ -22,18 +22,18 @@ import { openLocalStore } from '../../stores/local.ts';
 import { systemClock } from '../../stores/system-clock.ts';
 
 const BASE = fileURLToPath(new URL('workspace/', import.meta.url));
-const LAUNCHER = fileURLToPath(new URL('../../cli/sluice.js', import.meta.url));
+const SLUICE = fileURLToPath(new URL('fast-sluice.ts', import.meta.url));
 /** "Now" of every plan and sync that does not say its own. */
 const TICK = '2026-03-01T06:00:00Z';
 /** A destination that says nothing is given up after this long, milliseconds. */
-const HTTP_TIMEOUT = '1000';
+const HTTP_TIMEOUT = '500';
 /** The only destination of the base workspace that speaks HTTP. */
 const DESTINATION = 'loyalty';
 const PLATFORM = 'webhook';
 
 /** What can happen to the world between two commands, as a scenario says it. */
 const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) => void | Promise<unknown>])[] = [
-  [/^the next day$/, (world) => world.overlay('next-day')],
+  [/^the (next day|day after)$/, (world, day) => world.overlay(day.replace(' ', '-'))],
   [/^loyalty answers 401$/, (world) => world.fault({ kind: 'unauthorised' })],
   [
     /^loyalty answers 429 (\w+)$/,
@@ -46,18 +46,21 @@ const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) =>
   [/^loyalty answers with an HTML page$/, (world) => world.fault({ kind: 'html' })],
   [/^loyalty sends half of its answers$/, (world) => world.fault({ kind: 'cut' })],
   [/^loyalty says nothing$/, (world) => world.fault({ kind: 'hang' })],
-  [/^loyalty refuses every second row$/, (world) => world.fault({ kind: 'refuse-rows', rows: 2 })],
+  [/^loyalty refuses every row$/, (world) => world.fault({ kind: 'refuse-rows', rows: 1 })],
   [/^loyalty is well again$/, (world) => world.fault()],
   [/^loyalty is down$/, (world) => world.stopSandbox()],
   [/^loyalty is up again$/, (world) => world.startSandbox()],
   [/^the secret of loyalty is not set$/, (world) => world.forgetSecret()],
   [/^the secret of loyalty is (.+)$/, (world, text) => world.setSecret(text)],
   [/^(\S+) is gone$/, (world, file) => rmSync(join(world.dir, file))],
+  [/^minutes pass in seconds$/, (world) => world.passTime(20)],
+  [/^time passes as usual$/, (world) => world.passTime(1)],
   [/^the disk is full$/, (world) => world.allowNoGrowth(true)],
   [/^there is room again$/, (world) => world.allowNoGrowth(false)],
   [/^the ledger file is cut short$/, (world) => world.cutLedger()],
   [/^one byte of the ledger file is altered$/, (world) => world.alterLedger()],
-  [/^another sync begins and waits for loyalty$/, (world) => world.beginSync()],
+  [/^another sync begins and waits for loyalty$/, (world) => world.beginSync({ kind: 'hang' })],
+  [/^another sync begins, and loyalty takes its time$/, (world) => world.beginSync({ kind: 'slow', ms: 2000 })],
   [/^it is killed$/, (world) => world.endSync('SIGKILL')],
   [/^it gets Ctrl-C$/, (world) => world.endSync('SIGINT')],
   [/^it gets Ctrl-C twice$/, (world) => world.endSync('SIGINT', 'SIGINT')],
@@ -77,7 +80,10 @@ export class World implements AsyncDisposable {
   /** Ids of runs in the order in which they were seen: `<run 1>` is the first. */
   readonly #runs: string[] = [];
   #full = false;
-  #background: ChildProcess | undefined;
+  /** How fast time runs, and how far it is ahead of the machine's (milliseconds): it never goes back. */
+  #faster = 1;
+  #ahead = 0;
+  #background: Started | undefined;
 
   constructor(scenario: string) {
     this.#scenario = scenario;
@@ -87,11 +93,11 @@ export class World implements AsyncDisposable {
   async start(): Promise<void> {
     await this.startSandbox();
     this.#copy(BASE);
-    this.#copy(this.#scenario, ['expected.txt', 'next-day']);
+    this.#copy(this.#scenario, ['expected.txt', 'next-day', 'day-after']);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#background?.exitCode === null) await this.endSync('SIGKILL');
+    if (this.#background?.child.exitCode === null) await this.endSync('SIGKILL');
     await this.stopSandbox();
     rmSync(this.dir, { recursive: true, force: true });
   }
@@ -121,22 +127,28 @@ export class World implements AsyncDisposable {
   async #command(line: string): Promise<string> {
     const [name, ...args] = line.replace(/<run (\d+)>/g, (_all, n: string) => this.#runs[Number(n) - 1] ?? '').split(' ');
     if (name !== 'sluice') throw new Error(`only sluice is run here, not ${name}`);
-    return this.#ended(this.#spawn(args));
+    return this.#start(args).told;
   }
 
-  /** What a process wrote, how it ended, and what is acknowledged then. */
-  async #ended(child: ChildProcess): Promise<string> {
+  /** Starts a command; `told` is what it wrote, how it ended, and what is acknowledged then. */
+  #start(args: readonly string[], variables: Readonly<Record<string, string>> = {}): Started {
+    const child = this.#spawn(args, variables);
     const out: string[] = [];
     const err: string[] = [];
     child.stdout?.setEncoding('utf8').on('data', (text: string) => out.push(text));
     child.stderr?.setEncoding('utf8').on('data', (text: string) => err.push(text));
-    const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
-    const said = err
-      .join('')
-      .split('\n')
-      .filter((text) => text !== '' && !PROGRESS.test(text));
-    const text = [out.join('').trimEnd(), ...said.map((one) => `! ${one}`)].filter((one) => one !== '').join('\n');
-    return `${this.#masked(text)}${text === '' ? '' : '\n'}= exit ${code ?? signal}; ${await this.#held()}\n`;
+    const [faster, begun] = [this.#faster, Date.now()];
+    const told = once(child, 'close').then(async (ended: unknown[]) => {
+      const [code, signal] = ended as [number | null, NodeJS.Signals | null];
+      this.#ahead += (Date.now() - begun) * (faster - 1);
+      const said = err
+        .join('')
+        .split('\n')
+        .filter((text) => text !== '' && !PROGRESS.test(text));
+      const text = [out.join('').trimEnd(), ...said.map((one) => `! ${one}`)].filter((one) => one !== '').join('\n');
+      return `${this.#masked(text)}${text === '' ? '' : '\n'}= exit ${code ?? signal}; ${await this.#held()}\n`;
+    });
+    return { child, told, saidSoFar: () => err.join('') };
   }
 
   /** What is acknowledged: generation and members of every ledger, and what the stand-in holds. */
@@ -154,7 +166,7 @@ export class World implements AsyncDisposable {
     return [...(this.#sandbox?.platform(PLATFORM).held().values() ?? [])].reduce((sum, list) => sum + list.size, 0);
   }
 
-  #spawn(args: readonly string[]): ChildProcess {
+  #spawn(args: readonly string[], variables: Readonly<Record<string, string>>): ChildProcess {
     const [command = ''] = args;
     const timed =
       ['plan', 'sync'].includes(command) && !args.includes('--plan') && !args.includes('--tick') && !args.includes('--help');
@@ -162,11 +174,14 @@ export class World implements AsyncDisposable {
       PATH: process.env.PATH,
       NO_COLOR: '1',
       SLUICE_HTTP_TIMEOUT_MS: HTTP_TIMEOUT,
+      SLUICE_TEST_AHEAD: String(this.#ahead),
+      SLUICE_TEST_FASTER: String(this.#faster),
       ...(this.#secret !== undefined && { SLUICE_SECRET_LOYALTY: this.#secret }),
+      ...variables,
     };
-    const line = [process.execPath, LAUNCHER, ...args, ...(timed ? ['--tick', TICK] : [])];
-    // No file may grow past one block: every machine can do this, where only root may mount a small disk.
-    const [file = '', ...rest] = this.#full ? ['sh', '-c', 'trap "" XFSZ; ulimit -f 1; exec "$0" "$@"', ...line] : line;
+    const line = [process.execPath, SLUICE, ...args, ...(timed ? ['--tick', TICK] : [])];
+    // No file may grow past a few blocks: every machine can do this, where only root may mount a small disk.
+    const [file = '', ...rest] = this.#full ? ['sh', '-c', 'trap "" XFSZ; ulimit -f 8; exec "$0" "$@"', ...line] : line;
     return spawn(file, rest, { cwd: this.dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
   }
 
@@ -175,6 +190,7 @@ export class World implements AsyncDisposable {
       .replaceAll(this.dir, '<workspace>')
       .replace(/\b([0-9A-HJKMNP-TV-Z]{26})\b(?:@[\w:-]+)?/g, (_all, run: string) => this.#numbered(run))
       .replace(/\d{4}-\d\d-\d\dT[\d:]+\.\d+Z/g, '<now>')
+      .replace(/\bfor \d+ seconds/g, 'for <n> seconds')
       .replaceAll(`127.0.0.1:${this.#port}`, '127.0.0.1:<port>');
   }
 
@@ -209,6 +225,10 @@ export class World implements AsyncDisposable {
   async stopSandbox(): Promise<void> {
     await this.#sandbox?.close();
     this.#sandbox = undefined;
+  }
+
+  passTime(faster: number): void {
+    this.#faster = faster;
   }
 
   allowNoGrowth(full: boolean): void {
@@ -247,25 +267,31 @@ export class World implements AsyncDisposable {
     return join(root, newest);
   }
 
-  async beginSync(): Promise<void> {
-    this.fault({ kind: 'hang' });
-    const before = this.#sandbox?.platform(PLATFORM).requests().length ?? 0;
-    this.#background = this.#spawn(['sync']);
-    while ((this.#sandbox?.platform(PLATFORM).requests().length ?? 0) === before) await sleep(20);
-    this.fault();
+  /** Starts a sync and comes back when it is delivering and its first request has met the fault. */
+  async beginSync(fault: Fault): Promise<void> {
+    this.fault({ ...fault, times: 1 });
+    this.#background = this.#start(['sync'], { SLUICE_HTTP_TIMEOUT_MS: '60000' });
+    const { child, saidSoFar } = this.#background;
+    while (!saidSoFar().includes(': deliver ') && child.exitCode === null) await sleep(20);
+    await sleep(500);
   }
 
   /** Sends the signals to the other sync and gives what it said and its exit, as a command's. */
   async endSync(...signals: readonly NodeJS.Signals[]): Promise<string> {
-    const child = this.#background;
-    if (child === undefined) throw new Error('no other sync was begun');
-    const ended = this.#ended(child);
+    if (this.#background === undefined) throw new Error('no other sync was begun');
+    const { child, told } = this.#background;
     for (const signal of signals) {
       child.kill(signal);
       await sleep(100);
     }
-    return ended;
+    return told;
   }
+}
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly told: Promise<string>;
+  readonly saidSoFar: () => string;
 }
 
 /** Lines that say what a run is at; when they come depends on the machine. */
