@@ -3,7 +3,6 @@ import type { Node } from 'yaml';
 import { z } from 'zod';
 import { COUNTRIES, subdivisionsOf } from '../iso-3166.ts';
 import type { Basis, ConsentPolicy, PurposePolicy } from '../model.ts';
-import { didYouMean } from '../problems.ts';
 import type { ContractTable } from './contract.ts';
 import { readDuration } from './literal.ts';
 import { namedColumn } from './scope.ts';
@@ -88,11 +87,11 @@ export function readConsentPolicy(source: Source, customers: ContractTable | und
       sharedIdentifiers: given.shared_identifiers ?? 'keep-for-entitled',
     };
   }
-  if (file.jurisdiction) checkColumns(source, file.jurisdiction, customers);
+  const columns = file.jurisdiction && readColumns(source, file.jurisdiction, customers);
   if (source.problems.slice(before).some((problem) => problem.severity === 'error')) return undefined;
   return {
     purposes,
-    jurisdiction: file.jurisdiction,
+    jurisdiction: columns,
     version: createHash('sha256').update(source.text).digest('hex').slice(0, 12),
   };
 }
@@ -117,28 +116,22 @@ function checkCode(source: Source, code: string, node: Node | undefined): void {
   source.report(node, { rule: 'unknown-jurisdiction', message: `ISO 3166 assigns no code "${code}".`, hint });
 }
 
-function checkColumns(
+/** The columns of the jurisdiction by the names they have in the table. */
+function readColumns(
   source: Source,
-  columns: { column: string; region?: string | undefined },
+  { column, region }: { readonly column: string; readonly region?: string | undefined },
   customers: ContractTable | undefined,
-): void {
-  if (!customers) return;
-  for (const key of ['column', 'region'] as const) {
-    const name = columns[key];
-    if (name === undefined) continue;
+): NonNullable<ConsentPolicy['jurisdiction']> {
+  const read = (key: 'column' | 'region', name: string): string => {
     const node = nodeAt(source.root, ['jurisdiction', key]);
-    const column = namedColumn(source, customers, name, node);
-    if (column && column.type !== 'string') {
+    const found = customers && namedColumn(source, customers, name, node);
+    if (found && found.type !== 'string') {
       source.report(node, {
         rule: 'wrong-field-type',
-        message: `"${name}" is of type ${column.type}; a ${key === 'column' ? 'country' : 'region'} must be a string.`,
-        hint: didYouMean(
-          name,
-          [...customers.columns.values()]
-            .filter((other) => other.type === 'string' && other.name !== name)
-            .map((other) => other.name),
-        ),
+        message: `"${name}" is of type ${found.type}; a ${key === 'column' ? 'country' : 'region'} must be a string.`,
       });
     }
-  }
+    return found?.name ?? name;
+  };
+  return { column: read('column', column), region: region === undefined ? undefined : read('region', region) };
 }

@@ -119,6 +119,13 @@ jurisdiction: { column: contry, region: orders_count }
     `);
   });
 
+  test('speaks of columns by the names of the contract, and keeps those of the table', () => {
+    const renamed = (text: string) => text.replace('- name: state\n', '- name: state\n        physicalName: region_code\n');
+    const { workspace, problems } = load(shopWith({ 'contracts/customers.yaml': renamed }));
+    expect(problems).toEqual([]);
+    expect(workspace?.consent.jurisdiction).toEqual({ column: 'country', region: 'region_code' });
+  });
+
   test('needs a column when it differs by jurisdiction', () => {
     expect(seen({ [CONSENT]: (text) => text.replace(/jurisdiction: .*\n$/, '') })).toMatchInlineSnapshot(`
       "policies/consent.yaml:6:5  "ads_personalisation" differs by jurisdiction, and the policy does not say which column holds it. [missing-key]
