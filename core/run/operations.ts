@@ -36,6 +36,9 @@ export class PlanRefused extends Error {
   }
 }
 
+/** Snapshots and deltas hold what is sent; a week is enough to look into a run, and then they go. The ledger and the books stay. */
+export const DELTA_MAX_AGE = 7 * 24 * 3_600_000;
+
 export interface RunOptions {
   readonly destinations?: readonly string[];
   /** "Now" for the run; the clock's now when left out. */
@@ -53,6 +56,7 @@ export async function sync(
   audience: string,
   options: RunOptions = {},
 ): Promise<RunReport & { continued?: RunReport }> {
+  await dropOldDeltas(ops);
   const continued = await carryOn(ops, audience);
   if (continued !== undefined && continued.code !== 0) return continued;
   const report = await start(ops, newRun(ops, audience, options, 'record'));
@@ -185,6 +189,17 @@ async function refuseWithdrawn({ ports }: Operations, document: RunDocument, now
           `Nothing was sent. Make a new one: sluice plan ${audience}`,
       );
     }
+  }
+}
+
+/** Deletes the files of runs that ended more than a week ago. An interrupted delivery keeps its files until it is closed. */
+async function dropOldDeltas({ ports }: Operations): Promise<void> {
+  const { documents, files } = ports.store;
+  for (const { id, document } of await documents.list<RunDocument>('run', { limit: 1_000 })) {
+    if (document.dropped === true || document.state === 'delivering' || ports.clock.now() - ulidTime(id) <= DELTA_MAX_AGE)
+      continue;
+    await files.remove(`runs/${id}`);
+    await documents.put('run', id, { ...document, dropped: true } satisfies RunDocument);
   }
 }
 

@@ -191,6 +191,8 @@ export interface RunDocument {
   readonly plans: readonly SyncPlan[];
   readonly held?: string;
   readonly report?: unknown;
+  /** Its snapshot and delta files are deleted. */
+  readonly dropped?: boolean;
 }
 
 export type RunState = 'planned' | 'held' | 'rejected' | 'delivering' | 'done' | 'failed' | 'interrupted';

@@ -1,7 +1,11 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { approve, plan, PlanRefused, reject, status, sync, syncPlan } from '../../../core/run/operations.ts';
+import { type Clock, type Pointer, PointerConflict } from '../../../core/ports.ts';
 import { StalePlan } from '../../../core/run/deliver.ts';
 import { type Day, makeWorld, type World } from './world.ts';
+import { systemClock } from '../../../stores/system-clock.ts';
 import { sha256Hex } from '../../../core/identifiers.ts';
 
 const WEBHOOK = 'connector: webhook\npurpose: mail\nsecret: hook\n';
@@ -141,6 +145,51 @@ describe('a mirror of members (webhook)', () => {
     const second = await world.open((ops) => plan(ops, 'gold', { tick: T }));
     await world.open((ops) => sync(ops, 'gold', { tick: T }));
     await expect(world.open((ops) => syncPlan(ops, second.run))).rejects.toThrow(StalePlan);
+  });
+
+  it('law 5: removes only whom it added: a person that somebody else put into the list stays', async () => {
+    world = await hook();
+    world.write({ customers: people('a', 'b'), consents: granted('mail', 'a', 'b') });
+    await world.open((ops) => sync(ops, 'gold', { tick: T }));
+    world.sandbox
+      .platform('webhook')
+      .state<{ lists: Map<string, Map<string, unknown>> }>()
+      .lists.get('gold')
+      ?.set('stranger', {});
+    world.write({ customers: people('b'), consents: granted('mail', 'b') });
+    await world.open((ops) => sync(ops, 'gold', { tick: T }));
+    expect(world.held('webhook')).toEqual(new Set(['b', 'stranger']));
+  });
+
+  it('law 7: a worker that comes late cannot move the pointer', async () => {
+    world = await hook();
+    world.write({ customers: people('a'), consents: granted('mail', 'a') });
+    await world.open((ops) => sync(ops, 'gold', { tick: T }));
+    await world.open(async ({ ports }) => {
+      const { pointers, leases } = ports.store;
+      const pointer = (await pointers.get('gold/hook')) as Pointer;
+      const late = await leases.acquire('gold/hook', 'late@elsewhere:1', 1);
+      await ports.clock.sleep(5);
+      await leases.acquire('gold/hook', 'next@elsewhere:2', 60_000);
+      if (!('fence' in late)) throw new Error('the lease was not free');
+      await expect(
+        pointers.move('gold/hook', pointer.version, { ...pointer, version: pointer.version + 1, fence: late.fence }),
+      ).rejects.toThrow(PointerConflict);
+      expect(await pointers.get('gold/hook')).toEqual(pointer);
+    });
+  });
+
+  it('keeps what must be sent for a week and not longer; the ledger stays', async () => {
+    world = await hook();
+    world.write({ customers: people('a'), consents: granted('mail', 'a') });
+    const first = await world.open((ops) => sync(ops, 'gold', { tick: T }));
+    const files = (): string[] => readdirSync(join(world.dir, '.sluice', 'runs'));
+    const later = (days: number): Clock => ({ ...systemClock, now: () => Date.now() + days * 86_400_000 });
+    await world.open((ops) => sync(ops, 'gold', { tick: T }), later(6));
+    expect(files()).toContain(first.run);
+    const report = await world.open((ops) => sync(ops, 'gold', { tick: T }), later(8));
+    expect(files()).not.toContain(first.run);
+    expect(report.syncs[0]).toMatchObject({ unchanged: 1, requests: 0 });
   });
 
   it('does not send a plan with somebody in it who withdrew since', async () => {

@@ -30,8 +30,8 @@ export interface World {
   write(day: Day): void;
   /** Adds or replaces a file of the workspace. */
   file(path: string, text: string): void;
-  /** Opens the workspace for `work`, as one process would, and closes it. */
-  open<T>(work: (operations: Operations) => Promise<T>): Promise<T>;
+  /** Opens the workspace for `work`, as one process would, and closes it. `clock`: another one than the machine's. */
+  open<T>(work: (operations: Operations) => Promise<T>, clock?: Clock): Promise<T>;
   /** What a stand-in holds of the audience: external ids, or `namespace:value`. */
   held(platform: string): ReadonlySet<string>;
   close(): Promise<void>;
@@ -160,8 +160,8 @@ ${options.syncs}`,
       );
       rows('erasures', day.erasures ?? []);
     },
-    async open(work) {
-      const open = await openWorkspace(dir, { overrideFor: ({ name }) => overrides[name], clock: fast(options.speed ?? 1) });
+    async open(work, clock = fast(options.speed ?? 1)) {
+      const open = await openWorkspace(dir, { overrideFor: ({ name }) => overrides[name], clock });
       if ('problems' in open) throw new Error(open.problems.map((one) => `${one.file}:${one.line} ${one.message}`).join('\n'));
       try {
         return await work(open.operations);
