@@ -15,14 +15,15 @@ export class Circuit {
   #failures = 0;
   #since = 0;
   #refused: { readonly entry: Entry; readonly reason: string }[] = [];
-  readonly #onRecovery: () => void;
   /** Grows whenever something was taken. */
   taken = 0;
 
-  constructor(destination: string, patience: Patience, onRecovery: () => void = () => undefined) {
+  /** Called when the destination answers again. */
+  readonly onRecovery: (() => void)[] = [];
+
+  constructor(destination: string, patience: Patience) {
     this.#destination = destination;
     this.#patience = patience;
-    this.#onRecovery = onRecovery;
   }
 
   /** Failures in a row, of all batches. */
@@ -34,7 +35,7 @@ export class Circuit {
   answered(): void {
     if (this.#failures === 0) return;
     this.#failures = 0;
-    this.#onRecovery();
+    for (const recovered of this.onRecovery) recovered();
   }
 
   /** No answer, or one that means "not now". Returns why to stop, once there were too many in a row for too long. */
@@ -75,5 +76,50 @@ export class Circuit {
     const held = this.#refused;
     this.#refused = [];
     return held;
+  }
+}
+
+/** While a destination answers nobody, the loads that failed already go on trying it, and the others wait for what comes of that. */
+export class Probes {
+  readonly #circuit: Circuit;
+  readonly #enough: number;
+  readonly #trying = new Set<object>();
+  #held: (() => void)[] = [];
+
+  /** @param enough failures in a row that are no accident: as many as are in flight at once */
+  constructor(circuit: Circuit, enough: number) {
+    this.#circuit = circuit;
+    this.#enough = enough;
+    circuit.onRecovery.push(() => this.wake());
+  }
+
+  /** Whether a load may send. The first that asks while nobody tries becomes the one who does. */
+  admits(load: object): boolean {
+    if (this.#circuit.failures <= this.#enough || this.#trying.has(load)) return true;
+    if (this.#trying.size > 0) return false;
+    this.#trying.add(load);
+    return true;
+  }
+
+  /** The load has failed and tries again. */
+  add(load: object): void {
+    this.#trying.add(load);
+  }
+
+  done(load: object): void {
+    if (this.#trying.delete(load)) this.wake();
+  }
+
+  /** Until it is worth asking `admits` again. */
+  async change(): Promise<void> {
+    // It may have changed since the answer of `admits`.
+    if (this.#circuit.failures <= this.#enough || this.#trying.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#held.push(resolve);
+    });
+  }
+
+  wake(): void {
+    for (const resolve of this.#held.splice(0)) resolve();
   }
 }

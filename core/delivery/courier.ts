@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import pLimit from 'p-limit';
 import type { Batch, Job, Op, Outcome, RowsRefused, TryAgain } from '../connector.ts';
 import type { Clock } from '../ports.ts';
-import type { Circuit } from './circuit.ts';
+import { type Circuit, Probes } from './circuit.ts';
 import type { Answer, Exchange } from './exchange.ts';
 import { type Halt, rest } from './halt.ts';
 import { isolate, type Refused } from './isolate.ts';
@@ -57,6 +57,7 @@ export class Courier {
   /** Requests in flight. Whoever waits (for a job, for the next try) holds no place. */
   readonly #slot: ReturnType<typeof pLimit>;
   #sequence: number;
+  readonly #probes: Probes;
   /** Rows without an outcome when the delivery halted. */
   readonly #left: Entry[] = [];
 
@@ -64,6 +65,8 @@ export class Courier {
     this.#parts = parts;
     this.#slot = pLimit(parts.concurrency);
     this.#sequence = parts.sequence;
+    this.#probes = new Probes(parts.circuit, parts.concurrency);
+    parts.halt.signal.addEventListener('abort', () => this.#probes.wake());
   }
 
   /** Rows that a halt left without an outcome. */
@@ -124,15 +127,25 @@ export class Courier {
       failing: undefined,
       jobSince: open !== undefined && 'since' in open ? open.since : clock.now(),
     };
-    while (state.entries.length > 0) {
-      const answer = await this.#slot(async () => {
-        onStart?.();
-        return halt.on ? undefined : this.#ask(state);
-      });
-      if (answer === undefined) break;
-      const refused = await this.#take(state, answer);
-      if (refused !== undefined) return refused;
-      if (halt.on) break;
+    try {
+      while (state.entries.length > 0) {
+        const answer = await this.#slot(async () => {
+          if (halt.on) return undefined;
+          if (!this.#probes.admits(state)) return HELD;
+          onStart?.();
+          return this.#ask(state);
+        });
+        if (answer === HELD) {
+          if (!halt.on) await this.#probes.change();
+          continue;
+        }
+        if (answer === undefined) break;
+        const refused = await this.#take(state, answer);
+        if (refused !== undefined) return refused;
+        if (halt.on) break;
+      }
+    } finally {
+      this.#probes.done(state);
     }
     this.#left.push(...state.entries);
     return undefined;
@@ -172,6 +185,7 @@ export class Courier {
         return undefined;
       case 'job':
         circuit.answered();
+        state.failing = undefined;
         await this.#job(state, answer.job);
         return undefined;
       case 'refused':
@@ -289,6 +303,7 @@ export class Courier {
     const message = reasons.clean(error.message, state.entries);
     const broken = circuit.failed(message, now);
     if (broken !== undefined) return halt.break(broken);
+    this.#probes.add(state);
     state.tries += 1;
     const wait = Math.max(error.afterMs ?? 0, backoff(patience, state.tries - 1, clock));
     if (error.afterMs !== undefined && now + error.afterMs > limit) return halt.later(now + error.afterMs);
@@ -345,6 +360,9 @@ export class Courier {
     return this.#record(rows.map(({ entry, reason }) => ({ entry, kind: 'rejected', reason })));
   }
 }
+
+/** The destination answers nobody, and enough others try it already. */
+const HELD = 'held';
 
 interface Answered {
   readonly entry: Entry;

@@ -63,6 +63,11 @@ const SEQUENCES = 1e8;
  */
 const OPEN_MEMBERS = 40_000;
 const OPEN_BYTES = 32 * 1024 * 1024;
+/**
+ * Members announced and not begun, beside the batches that are begun next: with small batches an append (a disk's, a bucket's) takes longer
+ * than a request, and has to carry many.
+ */
+const AHEAD_MEMBERS = 2_000;
 const WATCH_MS = 1_000;
 /** Rows that fit no request are answered for this many at a time. */
 const MISFITS = 1_000;
@@ -102,6 +107,7 @@ class ShardDelivery {
   #members = 0;
   #bytes = 0;
   #waiting = 0;
+  #waitingMembers = 0;
   #wake: () => void = () => undefined;
 
   constructor(input: ShardInput, progress: Progress) {
@@ -116,7 +122,8 @@ class ShardDelivery {
     this.#progress = progress;
     this.#counts = { ...progress.counts };
     this.#limits = batchLimits(connector, op);
-    this.#circuit = new Circuit(destination.name, patience, () => this.#wake());
+    this.#circuit = new Circuit(destination.name, patience);
+    this.#circuit.onRecovery.push(() => this.#wake());
     this.#parking = new Parking(clock, signal, () => this.#wake());
     this.#concurrency = Math.max(1, destination.budget.concurrency);
     this.#log = new OutcomeLog(input.files, input.shard.log);
@@ -277,11 +284,13 @@ class ShardDelivery {
     this.#members += entries.length;
     this.#bytes += bytes;
     this.#waiting += 1;
+    this.#waitingMembers += entries.length;
     let begun = false;
     const started = (): void => {
       if (begun) return;
       begun = true;
       this.#waiting -= 1;
+      this.#waitingMembers -= entries.length;
       this.#wake();
     };
     const task = work(started)
@@ -306,7 +315,7 @@ class ShardDelivery {
       this.#tasks.size > 0 &&
       (this.#members + members > OPEN_MEMBERS ||
         this.#bytes + bytes > OPEN_BYTES ||
-        this.#waiting >= this.#concurrency ||
+        (this.#waiting >= this.#concurrency && this.#waitingMembers + members > AHEAD_MEMBERS) ||
         this.#circuit.failures > this.#concurrency);
     while (!this.#halt.on && full()) {
       const woken = new Promise<void>((resolve) => {

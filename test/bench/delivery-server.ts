@@ -40,6 +40,7 @@ const server = createServer((request, response) => {
 });
 
 function answerFor(url: string, chunks: readonly Buffer[]): string {
+  if (url === '/token') return '{"access_token":"token","expires_in":3600}';
   if (url.includes('audienceMembers')) return `{"requestId":"r${requests}"}`;
   if (url.includes('requestStatus')) return '{"requestStatusPerDestination":[{"requestStatus":"SUCCESS"}]}';
   if (url.startsWith('/users/track')) return '{"message":"success","attributes_processed":75}';
