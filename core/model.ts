@@ -210,8 +210,8 @@ export interface PurposePolicy {
   readonly expiresAfter?: Duration;
   /** ISO 3166-1 alpha-2 (`US`) or 3166-2 (`US-CA`) -> basis there. */
   readonly jurisdictions: Readonly<Record<string, Basis>>;
-  /** Default `keep-for-entitled` (law 6). */
-  readonly sharedIdentifiers: 'keep-for-entitled' | 'refuse';
+  /** Law 6. There is no other choice yet, so the files refuse one. */
+  readonly sharedIdentifiers: 'keep-for-entitled';
 }
 
 export interface ConsentPolicy {

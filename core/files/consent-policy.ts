@@ -19,9 +19,9 @@ const purpose = z.strictObject({
   expires_after: z.string().optional().describe('How long a grant lasts: 730 days.'),
   jurisdictions: z.record(z.string(), basis).optional().describe('Where another basis holds: US or US-CA -> opt-out.'),
   shared_identifiers: z
-    .enum(['keep-for-entitled', 'refuse'])
+    .enum(['keep-for-entitled'])
     .optional()
-    .describe('An identifier shared by one who refused and one who is entitled: kept for the second, or not sent.'),
+    .describe('An identifier shared by one who refused and one who is entitled: kept for the second.'),
 });
 
 const jurisdiction = z

@@ -14,7 +14,10 @@ export const eventPredicate = (measure: EventCondition['measure'], number: strin
  * The numbers are counts and exact decimal sums, so no engine's order of adding changes who is in.
  */
 export class EventAggregates {
-  readonly #tables = new Map<string, { readonly alias: string; readonly table: Table; readonly numbers: Map<string, { name: string; condition: string }> }>();
+  readonly #tables = new Map<
+    string,
+    { readonly alias: string; readonly table: Table; readonly numbers: Map<string, { name: string; condition: string }> }
+  >();
 
   /** SQL of the number a condition measures, 0 for nothing. The query joins `joins()`. */
   numberOf(condition: EventCondition, scope: Pick<RuleScope, 'tick' | 'zone'>): string {
@@ -27,7 +30,10 @@ export class EventAggregates {
     const rows = rowsSql(condition, scope);
     const value = measure.kind === 'sum' ? `sum(${exact(measure.column)})` : 'count(*)';
     const key = `${value} ${rows}`;
-    const number = found.numbers.get(key) ?? { name: `${measure.kind === 'sum' ? 's' : 'n'}${found.numbers.size}`, condition: rows };
+    const number = found.numbers.get(key) ?? {
+      name: `${measure.kind === 'sum' ? 's' : 'n'}${found.numbers.size}`,
+      condition: rows,
+    };
     found.numbers.set(key, number);
     return `coalesce(${found.alias}.${number.name}, 0)`;
   }
@@ -39,7 +45,11 @@ export class EventAggregates {
   /** The common table expressions, `name AS (SELECT ...)`. */
   expressions(): readonly string[] {
     return [...this.#tables.values()].map(({ alias, table, numbers }) => {
-      const all = [...numbers.entries()].map(([key, { name, condition }]) => ({ name, condition, value: key.slice(0, -condition.length - 1) }));
+      const all = [...numbers.entries()].map(([key, { name, condition }]) => ({
+        name,
+        condition,
+        value: key.slice(0, -condition.length - 1),
+      }));
       const one = all.length === 1;
       const columns = all.map(({ name, condition, value }) => `${value}${one ? '' : ` FILTER (WHERE ${condition})`} AS ${name}`);
       const where = one ? (all[0]?.condition ?? 'TRUE') : all.map(({ condition }) => `(${condition})`).join(' OR ');
@@ -64,7 +74,10 @@ function rowsSql({ table, where, within, before, after }: EventCondition, scope:
   const at = `e.${quoteName(time.name)}`;
   const instant = (ms: number): string => instantSql(ms, time, scope);
   const version = table.columns.find((column) => column.name === table.fields['event_version']);
+  const kind = table.columns.find((column) => column.name === table.fields['event']);
   return [
+    // A table of several kinds of event says of each row which it is.
+    ...(kind === undefined ? [] : [`e.${quoteName(kind.name)} = ${quoteText(table.name)}`]),
     ...(within === undefined ? [] : [`${at} >= ${instant(minus(scope.tick, within, scope.zone))}`]),
     `${at} <= ${instant(scope.tick)}`,
     ...(before === undefined ? [] : [`${at} < ${instant(resolveInstant(before, scope.tick, scope.zone))}`]),

@@ -35,13 +35,11 @@ describe('the consent policy', () => {
     expect(changed).not.toBe(workspace?.consent.version);
   });
 
-  test('may refuse identifiers that are shared with one who refused', () => {
+  test('refuses a choice about shared identifiers that nothing would act on', () => {
     const text =
       'purposes: { ads_personalisation: { basis: opt-out, shared_identifiers: refuse }, email_marketing: { basis: opt-in }, partner_offers: { basis: opt-in } }\n';
-    expect(load(shopWith({ [CONSENT]: text })).workspace?.consent.purposes['ads_personalisation']).toMatchObject({
-      basis: 'opt-out',
-      sharedIdentifiers: 'refuse',
-    });
+    expect(seen({ [CONSENT]: text })).toContain('shared_identifiers');
+    expect(load(shopWith({ [CONSENT]: text })).problems.some((problem) => problem.severity === 'error')).toBe(true);
   });
 
   test('says all at once what is wrong in it', () => {
