@@ -7,7 +7,7 @@ import { processTerminal } from './terminal.ts';
 /** `npm start`: two days of a small shop on this machine, in the workspace of this repository. */
 const terminal = processTerminal();
 try {
-  process.exitCode = await runDemo(fileURLToPath(new URL('../', import.meta.url)), terminal);
+  process.exitCode = await runDemo(fileURLToPath(new URL('../', import.meta.url)), terminal, Date.now());
 } catch (error) {
   terminal.live.done();
   const failure = failureOf(error);

@@ -51,7 +51,12 @@ export const status: Command = {
       for (const [index, sync] of syncs.entries()) {
         print(rows[index] ?? '');
         if (sync.uncertain > 0)
-          print(style('yellow', `  ${count(sync.uncertain)} more may be held there: no clear answer came yet. The next run settles it`));
+          print(
+            style(
+              'yellow',
+              `  ${count(sync.uncertain)} more may be held there: no clear answer came yet. The next run settles it`,
+            ),
+          );
         for (const { reason, count: people } of sync.parked) print(style('yellow', `  ${count(people)} parked: ${reason}`));
         if (sync.damaged !== undefined) print(style('red', sync.damaged.replaceAll(/^/gm, '  ')));
       }

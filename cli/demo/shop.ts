@@ -9,6 +9,7 @@ export const CUSTOMERS = 20_000;
 export interface SecondDay {
   readonly ordered: number;
   readonly changedAddress: number;
+  readonly consented: number;
   readonly withdrew: number;
   readonly erased: number;
 }
@@ -31,7 +32,8 @@ export async function openShop(folder: string, dayOne: number): Promise<void> {
 
 /**
  * Moves the shop one day on: `folder` gets the tables as they stand on the morning of `dayTwo`.
- * During the day some lapsed customers order again, some change their e-mail address, some withdraw consent, some ask to be erased.
+ * During the day some lapsed customers order again, some change their e-mail address, some consent to advertising,
+ * some withdraw consent, some ask to be erased.
  */
 export async function nextDay(folder: string, dayTwo: number): Promise<SecondDay> {
   return inDatabase(async (run) => {
@@ -41,7 +43,7 @@ export async function nextDay(folder: string, dayTwo: number): Promise<SecondDay
     await run(SECOND_DAY);
     const [counts] = await run(`
       SELECT (SELECT count(*) FROM ordered_again)::INTEGER AS ordered, (SELECT count(*) FROM moved)::INTEGER AS "changedAddress",
-             (SELECT count(DISTINCT customer_id) FROM withdrawn)::INTEGER AS withdrew, (SELECT count(*) FROM forgotten)::INTEGER AS erased`);
+             (SELECT count(*) FROM persuaded)::INTEGER AS consented, (SELECT count(DISTINCT customer_id) FROM withdrawn)::INTEGER AS withdrew, (SELECT count(*) FROM forgotten)::INTEGER AS erased`);
     await write(run, folder);
     return counts as unknown as SecondDay;
   });
@@ -192,6 +194,13 @@ const SECOND_DAY = `
   INSERT INTO consents
     SELECT 'r' || substr(customer_id, 2) || '-' || left(purpose, 1) || 'w', customer_id, purpose, 'withdrawn', getvariable('morning') - to_hours(10),
       NULL, 'preference_centre', NULL, NULL FROM withdrawn;
+
+  CREATE TABLE persuaded AS
+    SELECT customer_id FROM customers WHERE draw(number_of(customer_id), 'is persuaded') < 0.08 AND customer_id NOT IN
+      (SELECT customer_id FROM consents WHERE purpose = 'ads_personalisation' AND status <> 'pending');
+  INSERT INTO consents
+    SELECT 'r' || substr(customer_id, 2) || '-ay', customer_id, 'ads_personalisation', 'granted', getvariable('morning') - to_hours(11),
+      NULL, 'preference_centre', NULL, NULL FROM persuaded;
 
   CREATE TABLE forgotten AS
     SELECT customer_id FROM customers WHERE draw(number_of(customer_id), 'forget me') < 0.006 AND customer_id NOT IN (SELECT customer_id FROM erasures);

@@ -26,7 +26,8 @@ export function reportText(report: RunReport, style: Style): string {
   }
   for (const finding of report.findings ?? [])
     lines.push(style(finding.kind === 'schema' ? 'red' : 'yellow', indent(finding.message)));
-  if (report.findings !== undefined) lines.push(indent(`Nothing was sent. Mend the table or its contract, then run it again: sluice plan ${report.audience}`));
+  if (report.findings !== undefined)
+    lines.push(indent(`Nothing was sent. Mend the table or its contract, then run it again: sluice plan ${report.audience}`));
   if (report.held !== undefined) lines.push(style('yellow', indent(report.held)));
   else if (report.state === 'planned') lines.push(indent(nextAfterPlan(report)));
   return lines.join('\n');

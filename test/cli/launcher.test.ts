@@ -94,7 +94,7 @@ describe('the package', () => {
     expect(stdout).toMatch(/^Sluice keeps audiences true/);
     await run('npx', ['sluice', 'init', 'shop'], npm);
     const checked = await run('npx', ['sluice', 'check', '--dir', 'shop'], npm);
-    expect(checked.stderr).toMatch(/^\d+ files checked, no problem\.\n$/);
+    expect(checked.stderr).toMatch(/^\d+ files checked, no problem\.$/m);
     const planned = await run('npx', ['sluice', 'plan', '--json', '--dir', 'shop'], npm);
     const [plan] = JSON.parse(planned.stdout);
     expect(plan).toMatchObject({ audience: 'lapsed-buyers', syncs: [{ destination: 'outbox', mode: 'mirror', remove: 0 }] });
