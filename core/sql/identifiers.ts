@@ -6,7 +6,7 @@ import { millisecondsOf, NO_TEXTS, quoteName, quoteTable, quoteText } from './li
  * A customer's identifiers as one row, best first. Not an `array_agg`: engines keep its lists in memory, a window sorts and spills.
  * The first SLOTS are side by side, the rest, which hardly anybody has, are gathered.
  */
-const SLOTS = 8;
+const SLOTS = 6;
 
 /** White space by Unicode's definition: a value of nothing else is no identifier. Trimming the others is core's, after SQL. */
 const WHITE_SPACE = '\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000';
@@ -34,6 +34,7 @@ export interface IdentifierSource {
 
 /** Name of the relation that `identifierExpressions` makes. */
 const NUMBERED = 'sluice_numbered';
+const MANY = 'sluice_many';
 const REST = 'sluice_rest';
 
 /** A tag is one character for the namespace, then one a purpose: `=` as the customer, `0` never, `1` under opt-out, `2` always. */
@@ -44,30 +45,47 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   const { namespaces, consents, wanted } = source;
   const rows = rowsOf(source);
   if (rows.length === 0) return [];
-  const order = 'i.tag_order, i.verified DESC, i.trust DESC NULLS LAST, i.last_seen DESC NULLS LAST, i.first_seen DESC NULLS LAST, i.value';
-  const window = `OVER (PARTITION BY i.customer_id ORDER BY ${order})`;
   const tags = namespaces.map((namespace, index) => `WHEN ${quoteText(namespace)} THEN ${quoteText(tagOf(index))}`);
   const tag = `CASE i.namespace ${tags.join(' ')} END`;
   const levels = Array.from({ length: consents?.purposes ?? 0 }, (_, i) => ` || coalesce(b.level_${i}, '=')`).join('');
-  const leads = Array.from({ length: SLOTS - 1 }, (_, i) => `lead(i.entry, ${i + 1}) ${window} AS entry_${i + 1}, lead(i.tag, ${i + 1}) ${window} AS tag_${i + 1}`);
+  const tagged = levels !== '' || namespaces.length > 1;
+  const order = `i.tag_order, i.verified DESC, i.trust DESC NULLS LAST, i.last_seen DESC NULLS LAST, i.first_seen DESC NULLS LAST, i.value`;
+  const window = `OVER (PARTITION BY i.customer_id ORDER BY ${order})`;
+  const lead = (column: string, ahead: number): string => (ahead === 0 ? `i.${column}` : `lead(i.${column}, ${ahead}) ${window}`);
+  const slots = Array.from({ length: SLOTS }, (_, i) => `${lead('entry', i)} AS entry_${i}${tagged ? `, ${lead('tag', i)} AS tag_${i}` : ''}`);
   const join = consents === undefined ? '' : `\n    LEFT JOIN ${consents.relation} b ON b.customer_id = i.customer_id AND b.bound = ${boundKey('i.namespace', 'i.value')}`;
   const limit = wanted === undefined ? '' : ` WHERE i.customer_id IN (SELECT customer_id FROM ${wanted})`;
-  return [
-    `${NUMBERED} AS (
-  SELECT i.customer_id, i.entry AS entry_0, i.tag AS tag_0, ${leads.join(', ')}, row_number() ${window} AS n
-  FROM (
-    SELECT i.customer_id, i.value, i.namespace || ${UNIT} || i.value AS entry, ${tag}${levels} AS tag, ${tag} AS tag_order,
+  const union = rows.join('\n      UNION ALL\n      ');
+  const entries = (only: string): string => `SELECT i.customer_id, i.value, i.namespace || ${UNIT} || i.value AS entry, ${tag}${levels} AS tag, ${tag} AS tag_order,
       CASE WHEN i.verified THEN 1 ELSE 0 END AS verified, i.trust, i.last_seen, i.first_seen
     FROM (
-      ${rows.join('\n      UNION ALL\n      ')}
-    ) i${join}${limit}
-  ) i
+      ${union}
+    ) i${join}${only}`;
+  return [
+    `${NUMBERED} AS (
+  SELECT * FROM (
+    SELECT i.customer_id, ${slots.join(', ')}, row_number() ${window} AS n
+    FROM (
+    ${entries(limit)}
+    ) i
+  ) i WHERE i.n = 1
+)`,
+    // Who they are is found without sorting, so that the many with few identifiers are sorted once.
+    `${MANY} AS (
+  SELECT i.customer_id FROM (
+      ${union}
+    ) i${limit} GROUP BY i.customer_id HAVING count(*) > ${SLOTS}
 )`,
     `${REST} AS (
   SELECT i.customer_id, ${restColumns(source)
-    .map(({ name, condition }) => `array_agg(i.entry_0 ORDER BY i.n) FILTER (WHERE ${condition}) AS ${name}`)
+    .map(({ name, condition }) => `array_agg(i.entry ORDER BY i.n) FILTER (WHERE ${condition}) AS ${name}`)
     .join(', ')}
-  FROM ${NUMBERED} i WHERE i.n > ${SLOTS} GROUP BY i.customer_id
+  FROM (
+    SELECT i.customer_id, i.entry, i.tag, row_number() ${window} AS n
+    FROM (
+    ${entries(` WHERE i.customer_id IN (SELECT customer_id FROM ${MANY})`)}
+    ) i
+  ) i WHERE i.n > ${SLOTS} GROUP BY i.customer_id
 )`,
   ];
 }
@@ -76,7 +94,7 @@ export function identifierExpressions(source: IdentifierSource): readonly string
 function restColumns({ namespaces, consents }: IdentifierSource): readonly RestColumn[] {
   return namespaces.flatMap((_, index): RestColumn[] => {
     const tag = tagOf(index);
-    const only = `substr(i.tag_0, 1, 1) = ${quoteText(tag)}`;
+    const only = `substr(i.tag, 1, 1) = ${quoteText(tag)}`;
     if (consents === undefined) return [{ name: `rest_${index}`, tag, condition: only }];
     return Array.from({ length: consents.purposes }, (_none, purpose) => purpose).flatMap((purpose) =>
       ['=', '1', '2'].map((level, i) => ({
@@ -84,7 +102,7 @@ function restColumns({ namespaces, consents }: IdentifierSource): readonly RestC
         tag,
         purpose,
         level,
-        condition: `${only} AND substr(i.tag_0, ${purpose + 2}, 1) = ${quoteText(level)}`,
+        condition: `${only} AND substr(i.tag, ${purpose + 2}, 1) = ${quoteText(level)}`,
       })),
     );
   });
@@ -134,7 +152,7 @@ export const identifierJoins = (source: IdentifierSource, customerId: string): r
   rowsOf(source).length === 0
     ? []
     : [
-        `LEFT JOIN ${NUMBERED} i ON i.customer_id = ${customerId} AND i.n = 1`,
+        `LEFT JOIN ${NUMBERED} i ON i.customer_id = ${customerId} `,
         `LEFT JOIN ${REST} o ON o.customer_id = ${customerId}`,
       ];
 
@@ -201,7 +219,15 @@ function slotsSql(source: IdentifierSource, run: readonly string[], { consent }:
       const all = `coalesce(o.${name}, ${NO_TEXTS})`;
       return consent === undefined || level === undefined ? all : `CASE WHEN ${mayGo(quoteText(level), consent)} THEN ${all} ELSE ${NO_TEXTS} END`;
     });
-  return [`array_remove(ARRAY[${values.join(', ')}], '')`, ...rest].join(' || ');
+  const all = values.every((value) => value.startsWith('coalesce('));
+  return [all ? entriesSql() : `array_remove(ARRAY[${values.join(', ')}], '')`, ...rest].join(' || ');
+}
+
+/** All slots that are taken, which are the first ones: cheaper than taking the empty ones out of an array. */
+function entriesSql(): string {
+  const entries = Array.from({ length: SLOTS }, (_, slot) => `i.entry_${slot}`);
+  const cases = entries.slice(1).map((entry, taken) => `WHEN ${entry} IS NULL THEN ARRAY[${entries.slice(0, taken + 1).join(', ')}]`);
+  return `CASE WHEN i.entry_0 IS NULL THEN ${NO_TEXTS} ${cases.join(' ')} ELSE ARRAY[${entries.join(', ')}] END`;
 }
 
 /** May an identifier of this level go? One that no consent is about goes as the customer does. */
