@@ -12,14 +12,16 @@ export interface Terminal {
   style(style: Style, text: string): string;
   /** Draws over the same lines of stderr until `done`; where stderr is no terminal, writes nothing. */
   readonly live: { draw(lines: readonly string[]): void; done(): void };
-  readonly outIsTty: boolean;
   readonly errIsTty: boolean;
-  readonly columns: number;
 }
 
 /** The terminal of this process. */
 export function processTerminal(): Terminal {
   const { stdout, stderr } = process;
+  // Who reads us may stop: `sluice history | head`. A run in progress goes on all the same.
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
   let drawn = 0;
   const erase = () => {
     if (drawn > 0) stderr.write(`\u001b[${drawn}A\u001b[0J`);
@@ -39,14 +41,13 @@ export function processTerminal(): Terminal {
       draw: (lines) => {
         if (!stderr.isTTY) return;
         erase();
-        const width = (stderr.columns ?? 80) - 1;
+        // A terminal may not say how wide it is, or say 0.
+        const width = (stderr.columns || 80) - 1;
         for (const line of lines) stderr.write(`${line.slice(0, width)}\n`);
         drawn = lines.length;
       },
       done: erase,
     },
-    outIsTty: stdout.isTTY === true,
     errIsTty: stderr.isTTY === true,
-    columns: stdout.columns ?? 100,
   };
 }

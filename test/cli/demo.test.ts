@@ -21,9 +21,7 @@ const recorder = () => {
     say: (text) => lines.push(...text.split('\n')),
     style: (_style, text) => text,
     live: { draw: () => undefined, done: () => undefined },
-    outIsTty: false,
     errIsTty: false,
-    columns: 100,
   };
   return { lines, terminal };
 };
