@@ -109,14 +109,16 @@ function trackUsers(call: Call<State>): Reply {
   return { status: 201, json: errors.length === 0 ? answer : { ...answer, errors } };
 }
 
+const isAbsentOr = (pattern: RegExp, value: unknown): boolean =>
+  value === undefined || value === null || (typeof value === 'string' && pattern.test(value));
+
 /** The error an attributes object earns, by its documented code. */
 function objection(row: Record<string, unknown>, known: ReadonlySet<string>): string | undefined {
   const { external_id: id, email, phone, subscription_groups: given } = row;
   if (typeof id !== 'string' || id === '') return "'external_id', 'braze_id', 'user_alias', 'email' or 'phone' is required";
   if (Buffer.byteLength(id) > MAX_EXTERNAL_ID_BYTES) return 'EXTERNAL_USER_ID_TOO_LARGE';
-  if (email !== undefined && email !== null && !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(String(email))) return 'EMAIL_BAD_FORMAT';
-  if (phone !== undefined && phone !== null && !/^\+[1-9]\d{6,14}$/.test(String(phone)))
-    return "'phone' is not a valid phone number";
+  if (!isAbsentOr(/^[^\s@]+@[^\s@]+\.[^\s@]+$/, email)) return 'EMAIL_BAD_FORMAT';
+  if (!isAbsentOr(/^\+[1-9]\d{6,14}$/, phone)) return "'phone' is not a valid phone number";
   if (given === undefined) return undefined;
   if (!Array.isArray(given)) return 'BAD_SUBSCRIPTION_GROUP_ARRAY';
   const parsed = groups.safeParse(given);

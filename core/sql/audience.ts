@@ -28,7 +28,8 @@ export class Audiences {
 
   /** A boolean, never NULL: does the audience's rule match the customer? What the audience excludes is not looked at. */
   condition(audience: Audience): string {
-    if (this.#open.includes(audience.name)) throw new RangeError(`The audience "${audience.name}" is made of itself: ${this.#open.join(', ')}`);
+    if (this.#open.includes(audience.name))
+      throw new RangeError(`The audience "${audience.name}" is made of itself: ${this.#open.join(', ')}`);
     this.#open.push(audience.name);
     try {
       if (audience.sql !== undefined) return `${this.#member(audience.name, audience.sql.text)}.customer_id IS NOT NULL`;
@@ -54,7 +55,10 @@ export class Audiences {
   }
 
   #member(name: string, text: string): string {
-    const found = this.#handWritten.get(name) ?? { alias: `sluice_audience_${this.#handWritten.size}`, sql: atTick(text, this.#tick) };
+    const found = this.#handWritten.get(name) ?? {
+      alias: `sluice_audience_${this.#handWritten.size}`,
+      sql: atTick(text, this.#tick),
+    };
     this.#handWritten.set(name, found);
     return found.alias;
   }
@@ -79,7 +83,9 @@ ${sql}
 
   /** Table and joins that the conditions need. */
   from(): string {
-    const written = [...this.#handWritten.values()].map(({ alias }) => `LEFT JOIN ${alias} ON ${alias}.customer_id = ${this.customerId}`);
+    const written = [...this.#handWritten.values()].map(
+      ({ alias }) => `LEFT JOIN ${alias} ON ${alias}.customer_id = ${this.customerId}`,
+    );
     return [`${quoteTable(this.customers.physicalName)} c`, ...this.#events.joins(this.customerId), ...written].join('\n  ');
   }
 

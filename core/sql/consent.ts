@@ -31,7 +31,11 @@ export const regionSql = (column: string | undefined, country: string): string =
 const letters = (text: string): string => `regexp_like(${text}, '^[A-Za-z0-9-]+$')`;
 
 /** SQL of basis and jurisdiction over the columns that hold `countrySql` and `regionSql`. */
-export function jurisdictionSql(policy: PurposePolicy, country: string, region: string): { readonly basis: string; readonly jurisdiction: string } {
+export function jurisdictionSql(
+  policy: PurposePolicy,
+  country: string,
+  region: string,
+): { readonly basis: string; readonly jurisdiction: string } {
   const everywhere = strictest([policy.basis, ...Object.values(policy.jurisdictions)]);
   const regions = Map.groupBy(
     Object.keys(policy.jurisdictions).filter((code) => code.includes('-')),
@@ -52,12 +56,15 @@ export function jurisdictionSql(policy: PurposePolicy, country: string, region: 
     cases.push(`WHEN ${country} = ${quoteText(of)} THEN ${quoteText(unknown)}`);
   }
   for (const basis of ['opt-in', 'opt-out'] satisfies Basis[]) {
-    const own = Object.keys(policy.jurisdictions).filter((code) => !code.includes('-') && !regions.has(code) && policy.jurisdictions[code] === basis);
+    const own = Object.keys(policy.jurisdictions).filter(
+      (code) => !code.includes('-') && !regions.has(code) && policy.jurisdictions[code] === basis,
+    );
     if (own.length > 0) cases.push(`WHEN ${country} IN (${own.map(quoteText).join(', ')}) THEN ${quoteText(basis)}`);
   }
   return {
     basis: `CASE ${cases.join(' ')} ELSE ${quoteText(policy.basis)} END`,
-    jurisdiction: codes.length === 0 ? country : `CASE WHEN ${region} IN (${codes.join(', ')}) THEN ${region} ELSE ${country} END`,
+    jurisdiction:
+      codes.length === 0 ? country : `CASE WHEN ${region} IN (${codes.join(', ')}) THEN ${region} ELSE ${country} END`,
   };
 }
 
@@ -67,7 +74,9 @@ function recordsOf(table: Table, purposes: readonly string[], tick: number, boun
   const at = (name: string) => `r.${quoteName(column(name).name)}`;
   const to = table.fields['effective_to'];
   const now = (name: string) => instantLiteral(column(name), tick, new Date(tick).toISOString().slice(0, 10));
-  const words = Object.entries(table.statuses ?? { granted: 'granted', denied: 'denied', withdrawn: 'withdrawn', pending: 'pending' });
+  const words = Object.entries(
+    table.statuses ?? { granted: 'granted', denied: 'denied', withdrawn: 'withdrawn', pending: 'pending' },
+  );
   const code = [
     ...(to === undefined ? [] : [`WHEN ${at('effective_to')} <= ${now('effective_to')} THEN ${CODES.ended}`]),
     ...words.map(([word, status]) => `WHEN ${at('status')} = ${quoteText(word)} THEN ${CODES[status as keyof typeof CODES]}`),
@@ -119,10 +128,17 @@ export function consentStates(source: ConsentSource, bound: 'customer' | 'identi
 }
 
 /** A boolean, never NULL: may be sent, given a state and the basis. `basis` is SQL text. */
-export function allowedSql(policy: PurposePolicy, state: { readonly rank: string; readonly refused: string }, basis: string, tick: number): string {
+export function allowedSql(
+  policy: PurposePolicy,
+  state: { readonly rank: string; readonly refused: string },
+  basis: string,
+  tick: number,
+): string {
   const code = `mod(coalesce(${state.rank}, 0), 8)`;
   const fresh =
-    policy.expiresAfter === undefined ? '' : ` AND coalesce(${state.rank}, 0) / 8 > ${minus(tick, policy.expiresAfter, 'UTC') + SHIFT}`;
+    policy.expiresAfter === undefined
+      ? ''
+      : ` AND coalesce(${state.rank}, 0) / 8 > ${minus(tick, policy.expiresAfter, 'UTC') + SHIFT}`;
   const optIn = `${code} = ${CODES.granted}${fresh}`;
   const optOut = `(${code} IN (0, ${CODES.granted}, ${CODES.pending}) OR (${code} = ${CODES.ended} AND ${state.refused} IS NULL))`;
   if (basis === `'opt-in'`) return `(${optIn})`;
@@ -131,7 +147,12 @@ export function allowedSql(policy: PurposePolicy, state: { readonly rank: string
 }
 
 /** The reason for the decision, words of `ConsentReason`. */
-export function reasonSql(policy: PurposePolicy, state: { readonly rank: string; readonly refused: string }, basis: string, tick: number): string {
+export function reasonSql(
+  policy: PurposePolicy,
+  state: { readonly rank: string; readonly refused: string },
+  basis: string,
+  tick: number,
+): string {
   const code = `mod(coalesce(${state.rank}, 0), 8)`;
   const word = (of: string) =>
     `CASE ${of} WHEN ${CODES.withdrawn} THEN 'withdrawn' WHEN ${CODES.denied} THEN 'denied' ELSE 'unknown-status' END`;

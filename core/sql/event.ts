@@ -1,13 +1,7 @@
-import type { Column, Rule, Table } from '../model.ts';
+import type { Column, Table } from '../model.ts';
 import { minus, resolveInstant } from '../time.ts';
 import { quoteName, quoteTable, quoteText } from './literal.ts';
-import { instantSql, rangeSql, type RuleScope, ruleSql } from './rule.ts';
-
-export type EventCondition = Extract<Rule, { kind: 'event' }>;
-
-/** Whether the measured number of events meets the condition. */
-export const eventPredicate = (measure: EventCondition['measure'], number: string): string =>
-  measure.kind === 'never' ? `${number} = 0` : rangeSql(number, measure.range);
+import { type EventCondition, instantSql, type RuleScope, ruleSql } from './rule.ts';
 
 /**
  * All event conditions of one query, gathered so that each events table is read once: a row a customer with a number a condition.

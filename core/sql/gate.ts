@@ -17,12 +17,18 @@ export interface GateFinding {
 export type Described = readonly { readonly name: string; readonly type: string }[] | null;
 
 /** One query a table, one row each: every count that `dataFindings` judges. Columns `n` and `c0`, `c1`, ... in the order of `checksOf`. */
-export const gateQueries = (tables: readonly Table[], tick: number): readonly { readonly table: Table; readonly query: Query }[] =>
+export const gateQueries = (
+  tables: readonly Table[],
+  tick: number,
+): readonly { readonly table: Table; readonly query: Query }[] =>
   tables.map((table) => ({ table, query: gateQuery(table, tick) }));
 
 export function gateQuery(table: Table, tick: number): Query {
   const counts = checksOf(table, tick).map(({ sql }, i) => `${sql} AS c${i}`);
-  return { sql: `SELECT ${['count(*) AS n', ...counts].join(',\n  ')}\nFROM ${quoteTable(table.physicalName)} t`, tables: [table] };
+  return {
+    sql: `SELECT ${['count(*) AS n', ...counts].join(',\n  ')}\nFROM ${quoteTable(table.physicalName)} t`,
+    tables: [table],
+  };
 }
 
 /** Everything that is wrong with a table; its rows are judged only when its columns are right. */
@@ -50,7 +56,11 @@ export function schemaFindings(table: Table, described: Described): readonly Gat
     }
     return fits(type, column)
       ? []
-      : [find(`"${table.name}.${column.name}" is of type ${type}; ${table.file} declares ${declared(column)}. A retyped column is a new major version of the contract.`)];
+      : [
+          find(
+            `"${table.name}.${column.name}" is of type ${type}; ${table.file} declares ${declared(column)}. A retyped column is a new major version of the contract.`,
+          ),
+        ];
   });
 }
 
@@ -88,7 +98,12 @@ interface Check {
 const some = (count: number): string => `${count.toLocaleString('en-US')} ${count === 1 ? 'row' : 'rows'}`;
 
 function checksOf(table: Table, tick: number): readonly Check[] {
-  return [...identityChecks(table), ...requiredChecks(table), ...freshnessChecks(table, tick), ...table.quality.map((rule) => qualityCheck(table, rule))];
+  return [
+    ...identityChecks(table),
+    ...requiredChecks(table),
+    ...freshnessChecks(table, tick),
+    ...table.quality.map((rule) => qualityCheck(table, rule)),
+  ];
 }
 
 /** A customer is one row, and has an id. */
@@ -99,12 +114,15 @@ function identityChecks(table: Table): readonly Check[] {
   return [
     {
       sql: `count(CASE WHEN ${id} IS NULL OR ${id} = '' THEN 1 END)`,
-      judge: (count) => (count ? `${some(count)} of "${table.name}" ${count === 1 ? 'has' : 'have'} no ${column.name}.` : undefined),
+      judge: (count) =>
+        count ? `${some(count)} of "${table.name}" ${count === 1 ? 'has' : 'have'} no ${column.name}.` : undefined,
     },
     {
       sql: duplicatesSql(table, column.name),
       judge: (count) =>
-        count ? `${count.toLocaleString('en-US')} ${count === 1 ? 'value' : 'values'} of "${table.name}.${column.name}" ${count === 1 ? 'is' : 'are'} there more than once.` : undefined,
+        count
+          ? `${count.toLocaleString('en-US')} ${count === 1 ? 'value' : 'values'} of "${table.name}.${column.name}" ${count === 1 ? 'is' : 'are'} there more than once.`
+          : undefined,
     },
   ];
 }
@@ -120,7 +138,10 @@ function requiredChecks(table: Table): readonly Check[] {
     .filter(({ name, required }) => required && name !== id && (table.role === 'customers' || fields.has(name)))
     .map(({ name }) => ({
       sql: `count(CASE WHEN t.${quoteName(name)} IS NULL THEN 1 END)`,
-      judge: (count: number | null) => (count ? `${some(count)} of "${table.name}" ${count === 1 ? 'has' : 'have'} no ${name}, which the contract requires.` : undefined),
+      judge: (count: number | null) =>
+        count
+          ? `${some(count)} of "${table.name}" ${count === 1 ? 'has' : 'have'} no ${name}, which the contract requires.`
+          : undefined,
     }));
 }
 
@@ -135,7 +156,9 @@ function freshnessChecks(table: Table, tick: number): readonly Check[] {
       judge: (newest) => {
         const limit = `the contract allows ${durationText(freshness.maxAge)}`;
         if (newest === null) return `"${table.name}.${column.name}" has no value to tell its age by; ${limit}.`;
-        return newest < oldest ? `"${table.name}" is stale: the newest ${column.name} is ${age(tick - newest)} old; ${limit}.` : undefined;
+        return newest < oldest
+          ? `"${table.name}" is stale: the newest ${column.name} is ${age(tick - newest)} old; ${limit}.`
+          : undefined;
       },
     },
   ];
@@ -153,8 +176,11 @@ function qualityCheck(table: Table, rule: QualityRule): Check {
       return {
         sql: 'count(*)',
         judge: (_count, n) => {
-          if (rule.min !== undefined && n < rule.min) return `"${table.name}" has ${some(n)}; the contract asks for at least ${rule.min.toLocaleString('en-US')}.`;
-          return rule.max !== undefined && n > rule.max ? `"${table.name}" has ${some(n)}; the contract allows at most ${rule.max.toLocaleString('en-US')}.` : undefined;
+          if (rule.min !== undefined && n < rule.min)
+            return `"${table.name}" has ${some(n)}; the contract asks for at least ${rule.min.toLocaleString('en-US')}.`;
+          return rule.max !== undefined && n > rule.max
+            ? `"${table.name}" has ${some(n)}; the contract allows at most ${rule.max.toLocaleString('en-US')}.`
+            : undefined;
         },
       };
     case 'null-values':
@@ -162,13 +188,18 @@ function qualityCheck(table: Table, rule: QualityRule): Check {
         sql: `count(CASE WHEN t.${quoteName(rule.column)} IS NULL THEN 1 END)`,
         judge: (count, n) => {
           const percent = n === 0 ? 0 : ((count ?? 0) / n) * 100;
-          return percent > rule.maxPercent ? `${percent.toFixed(1)} % of "${table.name}.${rule.column}" is unknown; the contract allows ${rule.maxPercent} %.` : undefined;
+          return percent > rule.maxPercent
+            ? `${percent.toFixed(1)} % of "${table.name}.${rule.column}" is unknown; the contract allows ${rule.maxPercent} %.`
+            : undefined;
         },
       };
     case 'unique':
       return {
         sql: duplicatesSql(table, rule.column),
-        judge: (count) => (count ? `${count.toLocaleString('en-US')} ${count === 1 ? 'value' : 'values'} of "${table.name}.${rule.column}" ${count === 1 ? 'is' : 'are'} there more than once.` : undefined),
+        judge: (count) =>
+          count
+            ? `${count.toLocaleString('en-US')} ${count === 1 ? 'value' : 'values'} of "${table.name}.${rule.column}" ${count === 1 ? 'is' : 'are'} there more than once.`
+            : undefined,
       };
   }
 }
@@ -176,8 +207,36 @@ function qualityCheck(table: Table, rule: QualityRule): Check {
 /** Type names of Trino and DuckDB, lower case and without arguments, that hold what a logical type promises. */
 const FITS: Readonly<Record<LogicalType, ReadonlySet<string>>> = {
   string: new Set(['varchar', 'char', 'string', 'text', 'uuid', 'enum']),
-  integer: new Set(['tinyint', 'smallint', 'int', 'integer', 'bigint', 'hugeint', 'utinyint', 'usmallint', 'uinteger', 'ubigint', 'uhugeint']),
-  number: new Set(['decimal', 'numeric', 'double', 'real', 'float', 'tinyint', 'smallint', 'int', 'integer', 'bigint', 'hugeint', 'utinyint', 'usmallint', 'uinteger', 'ubigint']),
+  integer: new Set([
+    'tinyint',
+    'smallint',
+    'int',
+    'integer',
+    'bigint',
+    'hugeint',
+    'utinyint',
+    'usmallint',
+    'uinteger',
+    'ubigint',
+    'uhugeint',
+  ]),
+  number: new Set([
+    'decimal',
+    'numeric',
+    'double',
+    'real',
+    'float',
+    'tinyint',
+    'smallint',
+    'int',
+    'integer',
+    'bigint',
+    'hugeint',
+    'utinyint',
+    'usmallint',
+    'uinteger',
+    'ubigint',
+  ]),
   boolean: new Set(['boolean', 'bool']),
   date: new Set(['date']),
   timestamp: new Set(['timestamp', 'datetime', 'timestamp_s', 'timestamp_ms', 'timestamp_ns', 'timestamp without time zone']),
@@ -185,6 +244,10 @@ const FITS: Readonly<Record<LogicalType, ReadonlySet<string>>> = {
 const ZONED: ReadonlySet<string> = new Set(['timestamp with time zone', 'timestamptz']);
 
 function fits(type: string, column: Column): boolean {
-  const base = type.toLowerCase().replace(/\([^)]*\)/g, '').replace(/\s+/g, ' ').trim();
+  const base = type
+    .toLowerCase()
+    .replace(/\([^)]*\)/g, '')
+    .replace(/\s+/g, ' ')
+    .trim();
   return (column.type === 'timestamp' && column.zoned ? ZONED : FITS[column.type]).has(base);
 }

@@ -38,8 +38,9 @@ export function atTick(sql: string, tick: number): string {
       if (kind === 'comment') return ' ';
       if (kind !== 'code') return text;
       // A column may be called `now`: only the call with its parentheses is the clock.
-      return text.replace(/\b(?<![.@])(?:(current_timestamp|localtimestamp)\b(?:\s*\(\s*\d*\s*\))?|(current_date)\b|(now)\s*\(\s*\))/gi, (match, stamp?: string, date?: string, call?: string) =>
-        words[(stamp ?? date ?? call ?? '').toLowerCase()] ?? match,
+      return text.replace(
+        /\b(?<![.@])(?:(current_timestamp|localtimestamp)\b(?:\s*\(\s*\d*\s*\))?|(current_date)\b|(now)\s*\(\s*\))/gi,
+        (match, stamp?: string, date?: string, call?: string) => words[(stamp ?? date ?? call ?? '').toLowerCase()] ?? match,
       );
     })
     .join('')

@@ -9,7 +9,8 @@ import { millisecondsOf, NO_TEXTS, quoteName, quoteTable, quoteText } from './li
 const SLOTS = 6;
 
 /** White space by Unicode's definition: a value of nothing else is no identifier. Trimming the others is core's, after SQL. */
-const WHITE_SPACE = '\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000';
+const WHITE_SPACE =
+  '\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000';
 
 /** Between namespace and value. */
 const UNIT = 'chr(31)';
@@ -52,11 +53,19 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   const order = `i.tag_order, i.verified DESC, i.trust DESC NULLS LAST, i.last_seen DESC NULLS LAST, i.first_seen DESC NULLS LAST, i.value`;
   const window = `OVER (PARTITION BY i.customer_id ORDER BY ${order})`;
   const lead = (column: string, ahead: number): string => (ahead === 0 ? `i.${column}` : `lead(i.${column}, ${ahead}) ${window}`);
-  const slots = Array.from({ length: SLOTS }, (_, i) => `${lead('entry', i)} AS entry_${i}${tagged ? `, ${lead('tag', i)} AS tag_${i}` : ''}`);
-  const join = consents === undefined ? '' : `\n    LEFT JOIN ${consents.relation} b ON b.customer_id = i.customer_id AND b.bound = ${boundKey('i.namespace', 'i.value')}`;
+  const slots = Array.from(
+    { length: SLOTS },
+    (_, i) => `${lead('entry', i)} AS entry_${i}${tagged ? `, ${lead('tag', i)} AS tag_${i}` : ''}`,
+  );
+  const join =
+    consents === undefined
+      ? ''
+      : `\n    LEFT JOIN ${consents.relation} b ON b.customer_id = i.customer_id AND b.bound = ${boundKey('i.namespace', 'i.value')}`;
   const limit = wanted === undefined ? '' : ` WHERE i.customer_id IN (SELECT customer_id FROM ${wanted})`;
   const union = rows.join('\n      UNION ALL\n      ');
-  const entries = (only: string): string => `SELECT i.customer_id, i.value, i.namespace || ${UNIT} || i.value AS entry, ${tag}${levels} AS tag, ${tag} AS tag_order,
+  const entries = (
+    only: string,
+  ): string => `SELECT i.customer_id, i.value, i.namespace || ${UNIT} || i.value AS entry, ${tag}${levels} AS tag, ${tag} AS tag_order,
       CASE WHEN i.verified THEN 1 ELSE 0 END AS verified, i.trust, i.last_seen, i.first_seen
     FROM (
       ${union}
@@ -137,24 +146,29 @@ function rowsOf({ customers, tables, namespaces, consents }: IdentifierSource): 
   });
   const id = `CAST(c.${quoteName(fieldOf(customers, 'customer_id').name)} AS varchar)`;
   const fromColumns = identifierColumns(customers, namespaces).map(
-    ({ name, namespace }) => `SELECT ${id}, ${quoteText(namespace)}, CAST(c.${quoteName(name)} AS varchar), CAST(NULL AS boolean), CAST(NULL AS double), CAST(NULL AS bigint), CAST(NULL AS bigint)
+    ({
+      name,
+      namespace,
+    }) => `SELECT ${id}, ${quoteText(namespace)}, CAST(c.${quoteName(name)} AS varchar), CAST(NULL AS boolean), CAST(NULL AS double), CAST(NULL AS bigint), CAST(NULL AS bigint)
       FROM ${quoteTable(customers.physicalName)} c WHERE ${notBlank(`CAST(c.${quoteName(name)} AS varchar)`)}`,
   );
   return [...fromTables, ...fromColumns];
 }
 
 /** Columns of the customers table that hold an identifier of one of the namespaces. */
-export const identifierColumns = (customers: Table, namespaces: readonly string[]): readonly { readonly name: string; readonly namespace: string }[] =>
-  customers.columns.flatMap(({ name, namespace }) => (namespace !== undefined && namespaces.includes(namespace) ? [{ name, namespace }] : []));
+export const identifierColumns = (
+  customers: Table,
+  namespaces: readonly string[],
+): readonly { readonly name: string; readonly namespace: string }[] =>
+  customers.columns.flatMap(({ name, namespace }) =>
+    namespace !== undefined && namespaces.includes(namespace) ? [{ name, namespace }] : [],
+  );
 
 /** Joins of the identifiers to a customer id. */
 export const identifierJoins = (source: IdentifierSource, customerId: string): readonly string[] =>
   rowsOf(source).length === 0
     ? []
-    : [
-        `LEFT JOIN ${NUMBERED} i ON i.customer_id = ${customerId} `,
-        `LEFT JOIN ${REST} o ON o.customer_id = ${customerId}`,
-      ];
+    : [`LEFT JOIN ${NUMBERED} i ON i.customer_id = ${customerId} `, `LEFT JOIN ${REST} o ON o.customer_id = ${customerId}`];
 
 /** Which identifiers a sync sends. */
 export interface Selection {
@@ -182,7 +196,11 @@ function runsOf(wanted: readonly string[], order: readonly string[], tabled: boo
   for (const namespace of wanted) {
     const last = runs.at(-1);
     const before = last?.at(-1);
-    const follows = before !== undefined && before !== 'external_id' && namespace !== 'external_id' && (!tabled || order.indexOf(before) < order.indexOf(namespace));
+    const follows =
+      before !== undefined &&
+      before !== 'external_id' &&
+      namespace !== 'external_id' &&
+      (!tabled || order.indexOf(before) < order.indexOf(namespace));
     if (last !== undefined && follows) last.push(namespace);
     else runs.push([namespace]);
   }
@@ -211,13 +229,17 @@ function slotsSql(source: IdentifierSource, run: readonly string[], { consent }:
       ...(every ? [] : [`substr(i.tag_${slot}, 1, 1) IN (${tags.map(quoteText).join(', ')})`]),
       ...(consent === undefined ? [] : [mayGo(`substr(i.tag_${slot}, ${consent.purpose + 2}, 1)`, consent)]),
     ];
-    return conditions.length === 0 ? `coalesce(i.entry_${slot}, '')` : `CASE WHEN ${conditions.join(' AND ')} THEN i.entry_${slot} ELSE '' END`;
+    return conditions.length === 0
+      ? `coalesce(i.entry_${slot}, '')`
+      : `CASE WHEN ${conditions.join(' AND ')} THEN i.entry_${slot} ELSE '' END`;
   });
   const rest = restColumns(source)
     .filter((column) => tags.includes(column.tag) && column.purpose === consent?.purpose)
     .map(({ name, level }) => {
       const all = `coalesce(o.${name}, ${NO_TEXTS})`;
-      return consent === undefined || level === undefined ? all : `CASE WHEN ${mayGo(quoteText(level), consent)} THEN ${all} ELSE ${NO_TEXTS} END`;
+      return consent === undefined || level === undefined
+        ? all
+        : `CASE WHEN ${mayGo(quoteText(level), consent)} THEN ${all} ELSE ${NO_TEXTS} END`;
     });
   const all = values.every((value) => value.startsWith('coalesce('));
   return [all ? entriesSql() : `array_remove(ARRAY[${values.join(', ')}], '')`, ...rest].join(' || ');
@@ -226,7 +248,9 @@ function slotsSql(source: IdentifierSource, run: readonly string[], { consent }:
 /** All slots that are taken, which are the first ones: cheaper than taking the empty ones out of an array. */
 function entriesSql(): string {
   const entries = Array.from({ length: SLOTS }, (_, slot) => `i.entry_${slot}`);
-  const cases = entries.slice(1).map((entry, taken) => `WHEN ${entry} IS NULL THEN ARRAY[${entries.slice(0, taken + 1).join(', ')}]`);
+  const cases = entries
+    .slice(1)
+    .map((entry, taken) => `WHEN ${entry} IS NULL THEN ARRAY[${entries.slice(0, taken + 1).join(', ')}]`);
   return `CASE WHEN i.entry_0 IS NULL THEN ${NO_TEXTS} ${cases.join(' ')} ELSE ARRAY[${entries.join(', ')}] END`;
 }
 
@@ -240,7 +264,9 @@ function mayGo(level: string, { allowed, basis }: NonNullable<Selection['consent
  * A person all of whose identifiers were refused one by one is refused, unless the record hangs on the customer id. Never NULL.
  */
 export function allowedWith(source: IdentifierSource, { namespaces, consent }: Selection): string {
-  const tags = namespaces.flatMap((namespace) => (namespace === 'external_id' ? [] : [quoteText(tagOf(source.namespaces.indexOf(namespace)))]));
+  const tags = namespaces.flatMap((namespace) =>
+    namespace === 'external_id' ? [] : [quoteText(tagOf(source.namespaces.indexOf(namespace)))],
+  );
   if (consent === undefined) return 'FALSE';
   if (tags.length === 0 || rowsOf(source).length === 0) return consent.allowed;
   const slots = Array.from({ length: SLOTS }, (_, slot) => ({

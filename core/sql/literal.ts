@@ -51,11 +51,15 @@ export const NO_TEXTS = `array_remove(ARRAY[''], '')`;
 
 /** Epoch milliseconds of a column of type date or timestamp; NULL stays NULL. */
 export function millisecondsOf(expression: string, column: Pick<Column, 'type' | 'zoned'>): string {
-  if (column.type === 'date') return `date_diff('millisecond', TIMESTAMP '1970-01-01 00:00:00', CAST(${expression} AS timestamp))`;
+  if (column.type === 'date')
+    return `date_diff('millisecond', TIMESTAMP '1970-01-01 00:00:00', CAST(${expression} AS timestamp))`;
   const start = column.zoned ? `CAST('1970-01-01 00:00:00 UTC' AS timestamp with time zone)` : `TIMESTAMP '1970-01-01 00:00:00'`;
   return `date_diff('millisecond', ${start}, ${expression})`;
 }
 
 /** An instant in the type of the column it is compared with; `day` is the calendar day it falls on for a date column. */
-export const instantLiteral = (column: { readonly type: LogicalType; readonly zoned: boolean }, ms: number, day: string): string =>
-  column.type === 'date' ? dateLiteral(day) : timestampLiteral(ms, column.zoned);
+export const instantLiteral = (
+  column: { readonly type: LogicalType; readonly zoned: boolean },
+  ms: number,
+  day: string,
+): string => (column.type === 'date' ? dateLiteral(day) : timestampLiteral(ms, column.zoned));

@@ -1,7 +1,12 @@
 import type { Column, Literal, NumberRange, Rule, Test } from '../model.ts';
 import { dayOf, minus, resolveDate, resolveInstant } from '../time.ts';
-import { type EventCondition, eventPredicate } from './event.ts';
 import { dateLiteral, likeText, numberText, quoteName, quoteText, timestampLiteral } from './literal.ts';
+
+export type EventCondition = Extract<Rule, { kind: 'event' }>;
+
+/** Whether the measured number of events meets the condition. */
+export const eventPredicate = (measure: EventCondition['measure'], number: string): string =>
+  measure.kind === 'never' ? `${number} = 0` : rangeSql(number, measure.range);
 
 /** What a rule's relative times and references mean. */
 export interface RuleScope {

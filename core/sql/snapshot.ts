@@ -2,7 +2,16 @@ import type { Audience, Column, Role, Table, Workspace } from '../model.ts';
 import type { Query, Relation } from '../ports.ts';
 import { Audiences } from './audience.ts';
 import { canonicalText, field, hash16, hashHex } from './canonical.ts';
-import { allowedSql, bindsIdentifiers, type ConsentSource, consentStates, countrySql, jurisdictionSql, policyOf, regionSql } from './consent.ts';
+import {
+  allowedSql,
+  bindsIdentifiers,
+  type ConsentSource,
+  consentStates,
+  countrySql,
+  jurisdictionSql,
+  policyOf,
+  regionSql,
+} from './consent.ts';
 import { fieldOf } from './event.ts';
 import {
   allowedWith,
@@ -74,7 +83,9 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const identifiers: IdentifierSource = {
     customers,
     tables: tables('identifiers'),
-    namespaces: [...new Set(spec.syncs.flatMap(({ namespaces }) => namespaces))].filter((namespace) => namespace !== 'external_id'),
+    namespaces: [...new Set(spec.syncs.flatMap(({ namespaces }) => namespaces))].filter(
+      (namespace) => namespace !== 'external_id',
+    ),
     consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length } : undefined,
     wanted: narrow && ledgers.length === 0 ? WANTED : undefined,
   };
@@ -85,15 +96,22 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     ...(ledgers.length === 0 ? [] : [`${matched} AS matched`]),
     `${excluded.length === 0 ? 'FALSE' : excluded.join(' OR ')} AS excluded`,
     ...consent.residence(customers),
-    ...identifierColumns(customers, identifiers.namespaces).map(({ name }) => `CAST(c.${quoteName(name)} AS varchar) AS ${quoteName(`id ${name}`)}`),
-    ...[...traits.values()].map((column) => `${canonicalText(`c.${quoteName(column.name)}`, column)} AS ${quoteName(`trait ${column.name}`)}`),
+    ...identifierColumns(customers, identifiers.namespaces).map(
+      ({ name }) => `CAST(c.${quoteName(name)} AS varchar) AS ${quoteName(`id ${name}`)}`,
+    ),
+    ...[...traits.values()].map(
+      (column) => `${canonicalText(`c.${quoteName(column.name)}`, column)} AS ${quoteName(`trait ${column.name}`)}`,
+    ),
   ];
   const only = `\n  WHERE ${matched}`;
   const people = `${PEOPLE} AS (
   SELECT ${columns.join(',\n    ')}
   FROM ${audiences.from()}${ledgers.length === 0 ? only : ''}
 )`;
-  const wanted = identifiers.wanted === undefined ? [] : [`${WANTED} AS (SELECT ${audiences.customerId} AS customer_id FROM ${quoteTable(customers.physicalName)} c${only})`];
+  const wanted =
+    identifiers.wanted === undefined
+      ? []
+      : [`${WANTED} AS (SELECT ${audiences.customerId} AS customer_id FROM ${quoteTable(customers.physicalName)} c${only})`];
 
   const perSync = spec.syncs.map((sync) => syncColumns(sync, identifiers, consent, erasures.length > 0, tick));
   const held = ledgers.map(({ index }) => `held_${index}`);
@@ -113,7 +131,10 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   ];
   const outer = [
     'member, matched, holdout, country',
-    ...spec.syncs.map((sync) => `withheld_${sync.index}, ${hashSql(sync)} AS hash_${sync.index}, identifiers_${sync.index}, traits_${sync.index}, consent_${sync.index}`),
+    ...spec.syncs.map(
+      (sync) =>
+        `withheld_${sync.index}, ${hashSql(sync)} AS hash_${sync.index}, identifiers_${sync.index}, traits_${sync.index}, consent_${sync.index}`,
+    ),
   ];
   const where = ['matched', ...held.map((column, i) => `(${column} AND withheld_${ledgers[i]?.index} IS NOT NULL)`)];
   const expressions = [
@@ -135,7 +156,9 @@ FROM (
   return {
     sql,
     tables: [...new Map(read.map((table) => [table.physicalName, table])).values()],
-    relations: Object.fromEntries(ledgers.flatMap(({ index, ledger }) => (ledger === undefined ? [] : [[`sluice_ledger_${index}`, ledger]]))),
+    relations: Object.fromEntries(
+      ledgers.flatMap(({ index, ledger }) => (ledger === undefined ? [] : [[`sluice_ledger_${index}`, ledger]])),
+    ),
   };
 }
 
@@ -156,7 +179,9 @@ class Consent {
 
   constructor(spec: SnapshotSpec, tables: readonly Table[], merged: boolean, limited: boolean) {
     this.#spec = spec;
-    const known = [...new Set(spec.syncs.map(({ purpose }) => purpose))].filter((purpose) => policyOf(spec.workspace.consent, purpose) !== undefined);
+    const known = [...new Set(spec.syncs.map(({ purpose }) => purpose))].filter(
+      (purpose) => policyOf(spec.workspace.consent, purpose) !== undefined,
+    );
     this.purposes = tables.length === 0 ? [] : known;
     this.levels = this.purposes.length > 0 && bindsIdentifiers(tables);
     this.#source = {
@@ -198,30 +223,46 @@ class Consent {
   /** Columns of the pass over the customers that say whose law counts: `country`, `region`. */
   residence(customers: Table): readonly string[] {
     const { jurisdiction } = this.#spec.workspace.consent;
-    const column = (name: string | undefined) => (name === undefined || !customers.columns.some((one) => one.name === name) ? undefined : `CAST(c.${quoteName(name)} AS varchar)`);
+    const column = (name: string | undefined) =>
+      name === undefined || !customers.columns.some((one) => one.name === name)
+        ? undefined
+        : `CAST(c.${quoteName(name)} AS varchar)`;
     const country = countrySql(column(jurisdiction?.column));
     return [`${country} AS country`, `${regionSql(column(jurisdiction?.region), country)} AS region`];
   }
 
   /** SQL of a purpose's decision over aliases `p` and `s`. `index` counts where consents can be about one identifier. */
-  decision(purpose: string, tick: number): { readonly allowed: string; readonly basis: string; readonly text: string; readonly index: number } {
+  decision(
+    purpose: string,
+    tick: number,
+  ): { readonly allowed: string; readonly basis: string; readonly text: string; readonly index: number } {
     const policy = policyOf(this.#spec.workspace.consent, purpose);
     // Fail closed (law 1): a purpose that no policy knows, and a workspace that keeps no consents, allow nothing.
     if (policy === undefined) return { allowed: 'FALSE', basis: `'opt-in'`, text: `'opt-in|'`, index: -1 };
     const { basis, jurisdiction } = jurisdictionSql(policy, 'p.country', 'p.region');
     const index = this.purposes.indexOf(purpose);
-    const allowed = index === -1 ? 'FALSE' : allowedSql(policy, { rank: `s.rank_${index}`, refused: `s.refused_${index}` }, basis, tick);
+    const allowed =
+      index === -1 ? 'FALSE' : allowedSql(policy, { rank: `s.rank_${index}`, refused: `s.refused_${index}` }, basis, tick);
     return { allowed, basis, text: `${basis} || '|' || coalesce(${jurisdiction}, '')`, index };
   }
 }
 
-function syncColumns(sync: SnapshotSync, identifiers: IdentifierSource, consent: Consent, erasures: boolean, tick: number): readonly string[] {
+function syncColumns(
+  sync: SnapshotSync,
+  identifiers: IdentifierSource,
+  consent: Consent,
+  erasures: boolean,
+  tick: number,
+): readonly string[] {
   const { index: i } = sync;
   const decision = consent.decision(sync.purpose, tick);
   const selection = {
     namespaces: sync.namespaces,
     customerId: 'p.customer_id',
-    consent: consent.levels && decision.index !== -1 ? { purpose: decision.index, allowed: decision.allowed, basis: decision.basis } : undefined,
+    consent:
+      consent.levels && decision.index !== -1
+        ? { purpose: decision.index, allowed: decision.allowed, basis: decision.basis }
+        : undefined,
   };
   const allowed = selection.consent === undefined ? decision.allowed : allowedWith(identifiers, selection);
   const withheld = [
@@ -275,4 +316,3 @@ function erasedExpression(tables: readonly Table[], tick: number, merged: boolea
 )`,
   ];
 }
-

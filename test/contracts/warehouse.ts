@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Cell, type FileSet, type Query, type Relation, type Row, type Warehouse, WarehouseError } from '../../core/ports.ts';
+import {
+  type Cell,
+  type FileSet,
+  type Query,
+  type Relation,
+  type Row,
+  type Warehouse,
+  WarehouseError,
+} from '../../core/ports.ts';
 
 /** What the suite needs to run against an engine: the engine, a folder (or bucket) it writes to, and a way to read the lines it wrote. */
 export interface WarehouseUnderTest {
@@ -48,7 +56,11 @@ export const GOLDEN: readonly (readonly [title: string, sql: string, expected: C
   ['holds integers of 64 bits', 'CAST(9223372036854775807 AS varchar)', '9223372036854775807'],
   ['prints a decimal with its scale', `CAST(TRY_CAST(0.1 AS decimal(38,6)) AS varchar)`, '0.100000'],
   ['prints a double through a decimal', `CAST(TRY_CAST(CAST('120.5' AS double) AS decimal(38,2)) AS varchar)`, '120.50'],
-  ['prints a large double without an exponent', `CAST(TRY_CAST(CAST('1e12' AS double) AS decimal(38,2)) AS varchar)`, '1000000000000.00'],
+  [
+    'prints a large double without an exponent',
+    `CAST(TRY_CAST(CAST('1e12' AS double) AS decimal(38,2)) AS varchar)`,
+    '1000000000000.00',
+  ],
   ['prints a negative number below one', `CAST(TRY_CAST(CAST('-0.5' AS double) AS decimal(38,2)) AS varchar)`, '-0.50'],
   ['rounds half away from zero', `CAST(CAST(2.345 AS decimal(38,2)) AS varchar)`, '2.35'],
   ['has no negative zero in a decimal', `CAST(TRY_CAST(CAST('-0.0' AS double) AS decimal(38,1)) AS varchar)`, '0.0'],
@@ -65,8 +77,16 @@ export const GOLDEN: readonly (readonly [title: string, sql: string, expected: C
   ['does not know whether NULL is in a list', `coalesce(CAST(NULL AS varchar) NOT IN ('a'), FALSE)`, false],
   ['tells NULL from a value', `CAST(NULL AS varchar) IS DISTINCT FROM 'a'`, true],
   // Time.
-  ['counts milliseconds since 1970', `date_diff('millisecond', TIMESTAMP '1970-01-01 00:00:00', TIMESTAMP '2026-01-01 00:00:00.123')`, 1767225600123],
-  ['counts milliseconds before 1970', `date_diff('millisecond', TIMESTAMP '1970-01-01 00:00:00', TIMESTAMP '1969-12-31 23:59:59.000')`, -1000],
+  [
+    'counts milliseconds since 1970',
+    `date_diff('millisecond', TIMESTAMP '1970-01-01 00:00:00', TIMESTAMP '2026-01-01 00:00:00.123')`,
+    1767225600123,
+  ],
+  [
+    'counts milliseconds before 1970',
+    `date_diff('millisecond', TIMESTAMP '1970-01-01 00:00:00', TIMESTAMP '1969-12-31 23:59:59.000')`,
+    -1000,
+  ],
   [
     'reads a time with a zone as its instant',
     `date_diff('millisecond', CAST('1970-01-01 00:00:00 UTC' AS timestamp with time zone), CAST('2026-03-29 03:30:00 Europe/Berlin' AS timestamp with time zone))`,
@@ -78,8 +98,16 @@ export const GOLDEN: readonly (readonly [title: string, sql: string, expected: C
     true,
   ],
   ['counts whole days between', `date_diff('day', TIMESTAMP '2026-01-01 23:00:00', TIMESTAMP '2026-01-10 01:00:00')`, 8],
-  ['adds a month to the end of a month', `CAST(CAST(date_add('month', 1, TIMESTAMP '2026-01-31 00:00:00') AS date) AS varchar)`, '2026-02-28'],
-  ['adds days before a moment', `CAST(CAST(date_add('day', -30, TIMESTAMP '2026-03-01 00:00:00') AS date) AS varchar)`, '2026-01-30'],
+  [
+    'adds a month to the end of a month',
+    `CAST(CAST(date_add('month', 1, TIMESTAMP '2026-01-31 00:00:00') AS date) AS varchar)`,
+    '2026-02-28',
+  ],
+  [
+    'adds days before a moment',
+    `CAST(CAST(date_add('day', -30, TIMESTAMP '2026-03-01 00:00:00') AS date) AS varchar)`,
+    '2026-01-30',
+  ],
   ['prints a date', `CAST(DATE '2026-02-03' AS varchar)`, '2026-02-03'],
   ['compares a date with midnight', `CAST(DATE '2026-02-03' AS timestamp) = TIMESTAMP '2026-02-03 00:00:00.000'`, true],
   ['cuts to the month', `CAST(CAST(date_trunc('month', TIMESTAMP '2026-02-03 10:00:00') AS date) AS varchar)`, '2026-02-01'],
@@ -97,7 +125,8 @@ function sha(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-const plain = (cell: Cell | undefined): Cell => (typeof cell === 'bigint' ? Number(cell) : Array.isArray(cell) ? (cell as readonly Cell[]).map(plain) : (cell ?? null));
+const plain = (cell: Cell | undefined): Cell =>
+  typeof cell === 'bigint' ? Number(cell) : Array.isArray(cell) ? (cell as readonly Cell[]).map(plain) : (cell ?? null);
 const plainRow = (row: Row): Row => Object.fromEntries(Object.entries(row).map(([name, cell]) => [name, plain(cell)]));
 
 /** What every warehouse promises (core/ports.ts). `open` is called once. */
@@ -129,23 +158,37 @@ export function warehouseContract(name: string, open: () => Promise<WarehouseUnd
         const joined = await rows({
           sql: `SELECT coalesce(a.k, b.k) AS k, a.k IS NULL AS added FROM (VALUES ('x'), ('y')) AS a (k) FULL OUTER JOIN (VALUES ('y'), ('z')) AS b (k) ON a.k = b.k ORDER BY 1`,
         });
-        expect(joined).toEqual([{ k: 'x', added: false }, { k: 'y', added: false }, { k: 'z', added: true }]);
+        expect(joined).toEqual([
+          { k: 'x', added: false },
+          { k: 'y', added: false },
+          { k: 'z', added: true },
+        ]);
       });
 
       it('unnests an array into rows beside their own', async () => {
-        const unnested = await rows({ sql: `SELECT t.k, u.v FROM (SELECT 'a' AS k, ARRAY['1', '2'] AS vs) t CROSS JOIN UNNEST(t.vs) AS u (v) ORDER BY v` });
-        expect(unnested).toEqual([{ k: 'a', v: '1' }, { k: 'a', v: '2' }]);
+        const unnested = await rows({
+          sql: `SELECT t.k, u.v FROM (SELECT 'a' AS k, ARRAY['1', '2'] AS vs) t CROSS JOIN UNNEST(t.vs) AS u (v) ORDER BY v`,
+        });
+        expect(unnested).toEqual([
+          { k: 'a', v: '1' },
+          { k: 'a', v: '2' },
+        ]);
       });
     });
 
     it('materializes a result that another query reads, with its types', async () => {
       const files = await under.warehouse.materialize(
-        { sql: `SELECT 'a' AS member, ARRAY['x', 'y'] AS ids, CAST(5 AS bigint) AS n, TRUE AS matched UNION ALL SELECT 'b', array_remove(ARRAY[''], ''), NULL, FALSE` },
+        {
+          sql: `SELECT 'a' AS member, ARRAY['x', 'y'] AS ids, CAST(5 AS bigint) AS n, TRUE AS matched UNION ALL SELECT 'b', array_remove(ARRAY[''], ''), NULL, FALSE`,
+        },
         under.prefix(),
       );
       expect(files).toMatchObject({ format: 'parquet', rows: 2 });
       expect(files.bytes).toBeGreaterThan(0);
-      const read = await rows({ sql: 'SELECT member, ids, n, matched FROM mine ORDER BY member', relations: { mine: relation(files) } });
+      const read = await rows({
+        sql: 'SELECT member, ids, n, matched FROM mine ORDER BY member',
+        relations: { mine: relation(files) },
+      });
       expect(read).toEqual([
         { member: 'a', ids: ['x', 'y'], n: 5, matched: true },
         { member: 'b', ids: [], n: null, matched: false },
@@ -160,10 +203,17 @@ export function warehouseContract(name: string, open: () => Promise<WarehouseUnd
 
     it('unloads every row once, to the shard it names, without the shard', async () => {
       const values = Array.from({ length: 50 }, (_, i) => `('m${i}', ${i}, CAST(${i % 4} AS integer))`).join(', ');
-      const sets = await under.warehouse.unload({ sql: `SELECT k, n, ARRAY[k] AS ids, shard FROM (VALUES ${values}) AS v (k, n, shard)` }, under.prefix(), 5);
+      const sets = await under.warehouse.unload(
+        { sql: `SELECT k, n, ARRAY[k] AS ids, shard FROM (VALUES ${values}) AS v (k, n, shard)` },
+        under.prefix(),
+        5,
+      );
       expect(sets.map(({ rows: count }) => count)).toEqual([13, 13, 12, 12, 0]);
       for (const [shard, set] of sets.entries()) {
-        const lines = (await Promise.all(set.locations.map((location) => under.read(location)))).join('').split('\n').filter(Boolean);
+        const lines = (await Promise.all(set.locations.map(async (location) => under.read(location))))
+          .join('')
+          .split('\n')
+          .filter(Boolean);
         expect(lines.length).toBe(set.rows);
         for (const line of lines) {
           const { k, n, ids, ...rest } = JSON.parse(line) as { k: string; n: number; ids: string[] };
@@ -175,47 +225,74 @@ export function warehouseContract(name: string, open: () => Promise<WarehouseUnd
 
     it('unloads texts that JSON must escape, and NULL, as they are', async () => {
       const [set] = await under.warehouse.unload(
-        { sql: `SELECT 'a"b\\c' || chr(10) || chr(31) || '🦊' AS k, CAST(NULL AS varchar) AS nothing, CAST(9007199254740991 AS bigint) AS n, CAST(0 AS integer) AS shard` },
+        {
+          sql: `SELECT 'a"b\\c' || chr(10) || chr(31) || '🦊' AS k, CAST(NULL AS varchar) AS nothing, CAST(9007199254740991 AS bigint) AS n, CAST(0 AS integer) AS shard`,
+        },
         under.prefix(),
         1,
       );
-      const [line] = (await Promise.all(set!.locations.map((location) => under.read(location)))).join('').split('\n');
+      const [line] = (await Promise.all(set!.locations.map(async (location) => under.read(location)))).join('').split('\n');
       const read = JSON.parse(line!) as { k: string; nothing?: null; n: number };
       expect({ ...read, nothing: read.nothing ?? null }).toEqual({ k: 'a"b\\c\n\u001f🦊', nothing: null, n: 9007199254740991 });
     });
 
     it('reads JSON lines it unloaded under the types it is told', async () => {
-      const sets = await under.warehouse.unload({ sql: `SELECT 'a' AS k, ARRAY['x'] AS ids, CAST(0 AS integer) AS shard` }, under.prefix(), 1);
-      const read = await rows({ sql: 'SELECT k, ids, n FROM lines', relations: { lines: relation(sets[0]!, { k: 'varchar', ids: 'array(varchar)', n: 'bigint' }) } });
+      const sets = await under.warehouse.unload(
+        { sql: `SELECT 'a' AS k, ARRAY['x'] AS ids, CAST(0 AS integer) AS shard` },
+        under.prefix(),
+        1,
+      );
+      const read = await rows({
+        sql: 'SELECT k, ids, n FROM lines',
+        relations: { lines: relation(sets[0]!, { k: 'varchar', ids: 'array(varchar)', n: 'bigint' }) },
+      });
       expect(read).toEqual([{ k: 'a', ids: ['x'], n: null }]);
     });
 
     it('takes no files at all as an empty relation of the declared types', async () => {
-      const empty = relation({ format: 'parquet', locations: [], rows: 0, bytes: 0 }, { member: 'varchar', ids: 'array(varchar)', since: 'bigint' });
-      const read = await rows({ sql: `SELECT count(*) AS n, sum(since) AS since, sum(cardinality(ids)) AS ids FROM ledger`, relations: { ledger: empty } });
+      const empty = relation(
+        { format: 'parquet', locations: [], rows: 0, bytes: 0 },
+        { member: 'varchar', ids: 'array(varchar)', since: 'bigint' },
+      );
+      const read = await rows({
+        sql: `SELECT count(*) AS n, sum(since) AS since, sum(cardinality(ids)) AS ids FROM ledger`,
+        relations: { ledger: empty },
+      });
       expect(read).toEqual([{ n: 0, since: null, ids: null }]);
     });
 
     it('lets no query see the names of another that runs beside it', async () => {
-      const made = await Promise.all(['one', 'two', 'three'].map((word) => under.warehouse.materialize({ sql: `SELECT '${word}' AS word` }, under.prefix())));
-      const answers = await Promise.all(
-        Array.from({ length: 30 }, (_, i) => rows({ sql: 'SELECT word FROM snapshot', relations: { snapshot: relation(made[i % 3]!) } })),
+      const made = await Promise.all(
+        ['one', 'two', 'three'].map((word) => under.warehouse.materialize({ sql: `SELECT '${word}' AS word` }, under.prefix())),
       );
-      expect(answers.map((answer) => answer[0]?.['word'])).toEqual(Array.from({ length: 30 }, (_, i) => ['one', 'two', 'three'][i % 3]));
+      const answers = await Promise.all(
+        Array.from({ length: 30 }, (_, i) =>
+          rows({ sql: 'SELECT word FROM snapshot', relations: { snapshot: relation(made[i % 3]!) } }),
+        ),
+      );
+      expect(answers.map((answer) => answer[0]?.['word'])).toEqual(
+        Array.from({ length: 30 }, (_, i) => ['one', 'two', 'three'][i % 3]),
+      );
       await expect(under.warehouse.rows({ sql: 'SELECT word FROM snapshot' })).rejects.toBeInstanceOf(WarehouseError);
     });
 
     it('answers with an error of kind user, which does not repeat the query, when a name does not exist', async () => {
-      const failure: unknown = await under.warehouse.rows({ sql: `SELECT nobody FROM (SELECT 'anna@example.com' AS email) x` }).catch((error: unknown) => error);
+      const failure: unknown = await under.warehouse
+        .rows({ sql: `SELECT nobody FROM (SELECT 'anna@example.com' AS email) x` })
+        .catch((error: unknown) => error);
       expect(failure).toBeInstanceOf(WarehouseError);
       expect((failure as WarehouseError).kind).toBe('user');
       expect(JSON.stringify([(failure as Error).message, (failure as Error).cause])).not.toContain('anna');
     });
 
     it('never repeats a value of the data in an error (law 9)', async () => {
-      const failure: unknown = await under.warehouse.rows({ sql: `SELECT CAST(email AS integer) AS n FROM (SELECT 'anna@example.com' AS email) x` }).catch((error: unknown) => error);
+      const failure: unknown = await under.warehouse
+        .rows({ sql: `SELECT CAST(email AS integer) AS n FROM (SELECT 'anna@example.com' AS email) x` })
+        .catch((error: unknown) => error);
       expect(failure).toBeInstanceOf(WarehouseError);
-      expect(`${(failure as Error).message} ${(failure as Error).stack} ${JSON.stringify((failure as Error).cause)}`).not.toContain('anna');
+      expect(
+        `${(failure as Error).message} ${(failure as Error).stack} ${JSON.stringify((failure as Error).cause)}`,
+      ).not.toContain('anna');
     });
   });
 }
