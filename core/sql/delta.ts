@@ -89,13 +89,15 @@ const shardOf = (member: string, shards: number): string =>
 /**
  * What TypeScript needs of every candidate that may be sent or removed: `k`, `op`, `why`, `h`, raw identifiers `raw`, traits `t`,
  * consent `c`, `country`, and `old`, the identifiers as sent. Sharded.
+ *
+ * The condition on `op` stands inside the equality: beside it, DuckDB would compare every candidate with every row of the snapshot.
  */
 export function payloadQuery(sync: number, shards: number, relations: DiffRelations & { readonly candidates: Relation }): Query {
   const sql = `SELECT c.member AS k, c.op AS op, c.reason AS why, c.held AS held, c.hash AS h,
   s.identifiers_${sync} AS raw, s.traits_${sync} AS t, s.consent_${sync} AS c, s.country AS country, l.identifiers AS old,
   ${shardOf('c.member', shards)} AS shard
 FROM candidates c
-LEFT JOIN snapshot s ON s.member = c.member AND c.op IN ('add', 'update', 'holdout')
+LEFT JOIN snapshot s ON s.member = CASE WHEN c.op IN ('add', 'update', 'holdout') THEN c.member END
 LEFT JOIN ledger l ON l.member = c.member
 WHERE c.op IN ('add', 'update', 'remove', 'holdout')`;
   const { snapshot, ledger, candidates } = relations;
