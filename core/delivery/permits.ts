@@ -8,6 +8,8 @@ import { rest } from './halt.ts';
 const LEASE_MS = 250;
 /** Permits a lease where the destination has no window. */
 const UNLIMITED = 50;
+/** Leases after which one more permit is tried: what it costs when it is one too many is then little. */
+const SETTLED_LEASES = 16;
 /** After waiting this long for a permit, the destination may have been paused by somebody else meanwhile. Milliseconds. */
 const STALE_MS = 500;
 
@@ -44,7 +46,10 @@ export class Permits {
   #lease = { startAt: 0, intervalMs: 0, permits: 0 };
   #used = 0;
   #dropped = 0;
+  /** Permits a lease: doubled until some came too late to be used, then as many as were used, and now and then one more. */
   #size = 1;
+  #step = 2;
+  #settled = 0;
   #pumping = false;
 
   /** @param latest epoch ms of the latest permit worth waiting for */
@@ -125,11 +130,17 @@ export class Permits {
   }
 
   async #renew(): Promise<void> {
-    // A lease used up in time asks for a larger one; permits that nobody came for in time, for one as large as the queue.
-    this.#size = this.#dropped > 0 ? this.#waiting.length : Math.max(this.#size * 2, this.#waiting.length);
-    this.#size = Math.max(1, Math.min(this.#size, this.#most));
-    this.#dropped = 0;
-    this.#lease = await this.#budgets.reserve(this.#destination.name, this.#destination.budget.windows, this.#size);
+    if (this.#dropped > 0) {
+      this.#size = Math.max(1, this.#used - this.#dropped);
+      this.#step = 1;
+      this.#settled = SETTLED_LEASES;
+      this.#dropped = 0;
+    } else if (this.#settled > 0) this.#settled -= 1;
+    else this.#size += this.#step > 1 ? this.#size : this.#step;
+    // Whoever waits now is there to use a permit.
+    this.#size = Math.min(this.#size, this.#most);
+    const permits = Math.max(1, Math.min(this.#most, Math.max(this.#size, this.#waiting.length)));
+    this.#lease = await this.#budgets.reserve(this.#destination.name, this.#destination.budget.windows, permits);
     this.#used = 0;
   }
 }

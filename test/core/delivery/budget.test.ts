@@ -52,6 +52,29 @@ describe('permits', () => {
     expect(used).toBeGreaterThanOrEqual(0.95);
   });
 
+  it('are not leased beyond what slow answers leave time for: eight workers of four requests at once still use the budget', async () => {
+    const clock = new VirtualClock();
+    const shared = await budgets(clock);
+    const until = clock.now() + 20_000;
+    const times: number[] = [];
+    const worker = async (): Promise<void> => {
+      const permits = new Permits(destination({ requests: 60, seconds: 1 }), shared, clock, () => until + 10_000);
+      const lane = async (): Promise<void> => {
+        while (clock.now() < until) {
+          await permits.take();
+          times.push(clock.now());
+          await clock.sleep(250 + 100 * clock.random());
+        }
+      };
+      await Promise.all(Array.from({ length: 4 }, lane));
+    };
+    await Promise.all(Array.from({ length: 8 }, worker));
+    expect(densest(times, 1_000)).toBeLessThanOrEqual(60);
+    // After five seconds in which the leases have found their size.
+    const used = times.filter((at) => at >= until - 15_000 && at < until).length / (15 * 60);
+    expect(used).toBeGreaterThanOrEqual(0.94);
+  });
+
   it('that came too late are dropped, not caught up in a burst', async () => {
     const clock = new VirtualClock();
     const shared = await budgets(clock);
