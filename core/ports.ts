@@ -16,7 +16,7 @@ export interface Relation {
 }
 
 /**
- * SQL text in the Trino subset of DESIGN.md section 5, the same for every engine, and what its names mean:
+ * SQL text in the Trino subset of docs/sql.md, the same for every engine, and what its names mean:
  * `tables` are activation tables under their `physicalName`, `relations` our own files.
  */
 export interface Query {

@@ -1,6 +1,6 @@
 import type { Clock } from '../ports.ts';
 
-/** What stopped a delivery for good, in the words of HOUSE-STYLE: what is wrong, and the way out. */
+/** What stopped a delivery for good: what is wrong, and the way out. */
 export interface Broken {
   readonly message: string;
   readonly wayOut: string;

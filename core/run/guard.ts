@@ -20,7 +20,7 @@ export function guardTask(ports: RunPorts): Tasks['guard'] {
   };
 }
 
-/** @returns the message for a person (HOUSE-STYLE: the sum, the limit, what was sent, the next command), or undefined to go on. */
+/** @returns the message for a person (the sum, the limit, what was sent, the next command), or undefined to go on. */
 export function guard(audience: Audience, matched: number, plans: readonly SyncPlan[], run: string): string | undefined {
   const found = [...sizeProblems(audience, matched), ...plans.flatMap((plan) => changeProblems(audience, plan))];
   if (found.length === 0) return undefined;

@@ -6,7 +6,7 @@ import { type RunReport, reportOf } from './report.ts';
 const SHARDS_AT_ONCE = 4;
 
 /**
- * A run, from gate to record (DESIGN.md section 3). The same lines run on Lambda and on a laptop: what differs stands behind `Durable`
+ * A run, from gate to record (docs/lifecycle.md). The same lines run on Lambda and on a laptop: what differs stands behind `Durable`
  * (docs/adr/0010). Everything that reads a clock, a file or the network is a task; here is only the order of things.
  *
  * Called again for the same run it returns what was done from the journal and goes on from there: a plan that is approved, a delivery
