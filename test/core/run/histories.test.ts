@@ -76,7 +76,7 @@ describe('law 6 over random households, address changes, withdrawals, departures
 
   it.each(Object.entries(PLATFORMS))(
     'ends with exactly the identifiers of the entitled at %s',
-    { timeout: 60_000 + asked * 15_000 },
+    { timeout: 120_000 + asked * 30_000 },
     async (name, { file, phone, share }) => {
       await fc.assert(
         fc.asyncProperty(fc.array(day, { minLength: 2, maxLength: 6 }), async (days) => {

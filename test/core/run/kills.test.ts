@@ -94,14 +94,14 @@ describe('law 3: crash anywhere, run again, converge', () => {
     return ends;
   };
 
-  it('killed after the effect of any step, before the journal knows of it', { timeout: 120_000 }, async () => {
+  it('killed after the effect of any step, before the journal knows of it', { timeout: 300_000 }, async () => {
     expect(tasks).toBeGreaterThanOrEqual(10);
     const ends = await inPairs(Array.from({ length: tasks }, (_, i) => `after:${i + 1}`));
     // Before anything was announced there is nothing to carry on; from the first step of the delivery on there is.
     expect([...ends.values()].filter(Boolean).length).toBeGreaterThanOrEqual(5);
   });
 
-  it('killed in the middle of the delivery: before any request, and after its answer', { timeout: 120_000 }, async () => {
+  it('killed in the middle of the delivery: before any request, and after its answer', { timeout: 300_000 }, async () => {
     expect(requests).toBeGreaterThanOrEqual(2);
     const moments = Array.from({ length: requests }, (_, i) => [`before:${i + 1}`, `request:${i + 1}`]).flat();
     const ends = await inPairs(moments);
@@ -110,7 +110,7 @@ describe('law 3: crash anywhere, run again, converge', () => {
 
   let last: World | undefined;
   afterAll(() => last?.close());
-  it('two runs at once: one sends, the other refuses and sends nothing', { timeout: 60_000 }, async () => {
+  it('two runs at once: one sends, the other refuses and sends nothing', { timeout: 120_000 }, async () => {
     last = await meta();
     last.write(DAY_ONE);
     last.sandbox.platform('meta').faults({ kind: 'slow', ms: 1500 });
