@@ -3,7 +3,7 @@ import type { Basis, ConsentStatus, PurposePolicy } from './model.ts';
 import { minus } from './time.ts';
 
 /**
- * The consent decision, to be read: DESIGN.md sections 8 and 13 as code. `core/sql/consent.ts` computes the same for millions,
+ * The consent decision, to be read: the readings of docs/laws.md as code. `core/sql/consent.ts` computes the same for millions,
  * and a test compares the two on random histories.
  */
 
@@ -95,7 +95,9 @@ function decideOn(
     case CODES.granted:
       if (basis === 'opt-out') return yes('not-refused');
       // Exactly as old as its expiry has expired.
-      return policy.expiresAfter !== undefined && last.from <= minus(now, policy.expiresAfter, 'UTC') ? no('expired') : yes('granted');
+      return policy.expiresAfter !== undefined && last.from <= minus(now, policy.expiresAfter, 'UTC')
+        ? no('expired')
+        : yes('granted');
     default:
       // The last one has ended: an earlier refusal that is still open counts again, an earlier grant does not revive.
       if (refused !== undefined) return no(reasonOf(refused.code));
@@ -110,7 +112,10 @@ const reasonOf = (code: number): ConsentReason =>
   code === CODES.withdrawn ? 'withdrawn' : code === CODES.denied ? 'denied' : 'unknown-status';
 
 /** Under whose law a person stands, and what it asks for. Unknown takes the strictest basis that the purpose has anywhere. */
-export function jurisdictionOf(residence: Residence, policy: PurposePolicy): { readonly jurisdiction: string | null; readonly basis: Basis } {
+export function jurisdictionOf(
+  residence: Residence,
+  policy: PurposePolicy,
+): { readonly jurisdiction: string | null; readonly basis: Basis } {
   const country = countryOf(residence.country);
   if (country === null) return { jurisdiction: null, basis: strictest([policy.basis, ...Object.values(policy.jurisdictions)]) };
   const national = policy.jurisdictions[country] ?? policy.basis;

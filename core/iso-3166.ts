@@ -1,5 +1,5 @@
 /**
- * Codes that ISO 3166 assigns. Any other code is an unknown jurisdiction (DESIGN.md section 13).
+ * Codes that ISO 3166 assigns. Any other code is an unknown jurisdiction (docs/laws.md).
  * Source: the npm package iso-3166 4.4.0 (MIT), which is made from the lists of the standard; read 2026-11-23.
  */
 
@@ -225,5 +225,11 @@ export const COUNTRIES: ReadonlySet<string> = new Set(words(ALPHA_2));
 /** ISO 3166-2 codes of a country (`US-CA`), empty when it has none or is not assigned. */
 export function subdivisionsOf(country: string): ReadonlySet<string> {
   const line = SUBDIVISIONS.split('\n').find((one) => one.startsWith(`${country} `));
-  return new Set(line === undefined ? [] : words(line).slice(1).map((code) => `${country}-${code}`));
+  return new Set(
+    line === undefined
+      ? []
+      : words(line)
+          .slice(1)
+          .map((code) => `${country}-${code}`),
+  );
 }

@@ -2,7 +2,7 @@ import type { Audience, Table, Workspace } from '../model.ts';
 import type { Query } from '../ports.ts';
 import { EventAggregates, fieldOf } from './event.ts';
 import { quoteName, quoteTable } from './literal.ts';
-import { atTick } from './hand-written.ts';
+import { atTick, piecesOf } from './hand-written.ts';
 import { ruleSql } from './rule.ts';
 
 /**
@@ -89,11 +89,28 @@ ${sql}
     return [`${quoteTable(this.customers.physicalName)} c`, ...this.#events.joins(this.customerId), ...written].join('\n  ');
   }
 
-  /** Activation tables that the conditions read; all of them when there is hand-written SQL, which names its own. */
+  /** Activation tables that the conditions read; of hand-written SQL those whose names it has in it. */
   tables(): readonly Table[] {
-    const read = this.#handWritten.size > 0 ? this.#workspace.tables : [this.customers, ...this.#events.tables];
+    const written = [...this.#handWritten.values()].flatMap(({ sql }) =>
+      this.#workspace.tables.filter((table) => isNamed(table, sql)),
+    );
+    const read = [this.customers, ...this.#events.tables, ...written];
     return [...new Map(read.map((table) => [table.physicalName, table])).values()];
   }
+}
+
+/** Whether a table's name stands in SQL, quoted or not: rather once too often, since a table that is not needed does no harm. */
+function isNamed({ physicalName }: Table, sql: string): boolean {
+  const name = (physicalName.split('.').at(-1) ?? physicalName).toLowerCase();
+  const text = piecesOf(sql)
+    .map((piece) => (piece.kind === 'text' ? ' ' : piece.text))
+    .join('');
+  return (
+    text
+      .toLowerCase()
+      .split(/[^\p{L}\p{N}_$]+/u)
+      .includes(name) || text.toLowerCase().includes(`"${name}"`)
+  );
 }
 
 /** The customers whom the audience's rule matches: `customer_id` as text. */

@@ -79,10 +79,10 @@ export function identifierExpressions(source: IdentifierSource): readonly string
     ) i
   ) i WHERE i.n = 1
 )`,
-    // Who they are is found without sorting, so that the many with few identifiers are sorted once.
+    // Who they are is found without sorting, and without looking at values: a few too many do no harm.
     `${MANY} AS (
   SELECT i.customer_id FROM (
-      ${union}
+      ${rowsOf(source, 'blank ones too').join('\n      UNION ALL\n      ')}
     ) i${limit} GROUP BY i.customer_id HAVING count(*) > ${SLOTS}
 )`,
     `${REST} AS (
@@ -130,7 +130,10 @@ export const boundKey = (namespace: string, value: string): string =>
   `CASE WHEN ${namespace} <> '' AND ${value} <> '' THEN ${namespace} || ${UNIT} || lower(translate(${value}, ${quoteText(WHITE_SPACE)}, '')) END`;
 
 /** The tables' rows and the customers' own columns; none when the columns alone, read in the pass over the customers, say it all. */
-function rowsOf({ customers, tables, namespaces, consents }: IdentifierSource): readonly string[] {
+function rowsOf(
+  { customers, tables, namespaces, consents }: IdentifierSource,
+  take: 'usable ones' | 'blank ones too' = 'usable ones',
+): readonly string[] {
   if (namespaces.length === 0 || (tables.length === 0 && consents === undefined)) return [];
   const wanted = namespaces.map(quoteText).join(', ');
   const fromTables = tables.map((table) => {
@@ -142,7 +145,7 @@ function rowsOf({ customers, tables, namespaces, consents }: IdentifierSource): 
         ${optional('verified', 'boolean')} AS verified, ${optional('trust', 'double', (expression) => `CAST(${expression} AS double)`)} AS trust,
         ${time('last_seen')} AS last_seen, ${time('first_seen')} AS first_seen
       FROM ${quoteTable(table.physicalName)} i
-      WHERE ${at('namespace')} IN (${wanted}) AND ${notBlank(at('value'))}`;
+      WHERE ${at('namespace')} IN (${wanted})${take === 'usable ones' ? ` AND ${notBlank(at('value'))}` : ''}`;
   });
   const id = `CAST(c.${quoteName(fieldOf(customers, 'customer_id').name)} AS varchar)`;
   const fromColumns = identifierColumns(customers, namespaces).map(

@@ -2,16 +2,6 @@ import type { Audience, Column, Role, Table, Workspace } from '../model.ts';
 import type { Query, Relation } from '../ports.ts';
 import { Audiences } from './audience.ts';
 import { canonicalText, field, hash16, hashHex } from './canonical.ts';
-import {
-  allowedSql,
-  bindsIdentifiers,
-  type ConsentSource,
-  consentStates,
-  countrySql,
-  jurisdictionSql,
-  policyOf,
-  regionSql,
-} from './consent.ts';
 import { fieldOf } from './event.ts';
 import {
   allowedWith,
@@ -23,6 +13,7 @@ import {
 } from './identifiers.ts';
 import { instantLiteral, NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
 import { MERGED, mergeExpressions } from './merges.ts';
+import { CONSENT, LEVELS, Purposes } from './purposes.ts';
 
 export interface SnapshotSpec {
   readonly audience: Audience;
@@ -50,8 +41,6 @@ export interface SnapshotSync {
 
 /** The steps of the query, as relations. */
 const PEOPLE = 'sluice_people';
-const CONSENT = 'sluice_consent';
-const LEVELS = 'sluice_levels';
 const ERASED = 'sluice_erased';
 
 /** Namespaces that are read the same in every country. */
@@ -78,7 +67,14 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const ledgers = spec.syncs.filter(({ ledger }) => ledger !== undefined);
   const tables = (role: Role): readonly Table[] => workspace.tables.filter((table) => table.role === role);
   const merges = mergeExpressions(tables('identity-changes'), tick);
-  const consent = new Consent(spec, tables('consents'), merges.length > 0, narrow && ledgers.length === 0);
+  const wantedName = narrow && ledgers.length === 0 ? WANTED : undefined;
+  const consent = new Purposes(workspace.consent, {
+    tables: tables('consents'),
+    purposes: spec.syncs.map(({ purpose }) => purpose),
+    tick,
+    merged: merges.length > 0 ? MERGED : undefined,
+    wanted: wantedName,
+  });
   const erasures = tables('erasures');
   const identifiers: IdentifierSource = {
     customers,
@@ -87,7 +83,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
       (namespace) => namespace !== 'external_id',
     ),
     consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length } : undefined,
-    wanted: narrow && ledgers.length === 0 ? WANTED : undefined,
+    wanted: wantedName,
   };
   const traits = new Map(spec.syncs.flatMap((sync) => sync.traits.map((column) => [column.name, column] as const)));
   const columns = [
@@ -113,7 +109,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
       ? []
       : [`${WANTED} AS (SELECT ${audiences.customerId} AS customer_id FROM ${quoteTable(customers.physicalName)} c${only})`];
 
-  const perSync = spec.syncs.map((sync) => syncColumns(sync, identifiers, consent, erasures.length > 0, tick));
+  const perSync = spec.syncs.map((sync) => syncColumns(sync, identifiers, consent, erasures.length > 0));
   const held = ledgers.map(({ index }) => `held_${index}`);
   const inner = [
     'p.member',
@@ -170,92 +166,9 @@ const holdoutSql = ({ name, holdout }: Audience): string =>
     ? 'FALSE'
     : `mod(from_base(${hashHex(`${quoteText(`${name}/`)} || p.customer_id`, 12)}, 16), 10000) < ${Math.round(holdout * 100)}`;
 
-/** Consents of all purposes of the run's syncs. */
-class Consent {
-  readonly purposes: readonly string[];
-  readonly levels: boolean;
-  readonly #spec: SnapshotSpec;
-  readonly #source: ConsentSource;
-
-  constructor(spec: SnapshotSpec, tables: readonly Table[], merged: boolean, limited: boolean) {
-    this.#spec = spec;
-    const known = [...new Set(spec.syncs.map(({ purpose }) => purpose))].filter(
-      (purpose) => policyOf(spec.workspace.consent, purpose) !== undefined,
-    );
-    this.purposes = tables.length === 0 ? [] : known;
-    this.levels = this.purposes.length > 0 && bindsIdentifiers(tables);
-    this.#source = {
-      tables,
-      purposes: this.purposes,
-      tick: spec.tick,
-      merged: merged ? MERGED : undefined,
-      wanted: limited ? WANTED : undefined,
-    };
-  }
-
-  expressions(): readonly string[] {
-    if (this.purposes.length === 0) return [];
-    const customers = `${CONSENT} AS (\n  ${consentStates(this.#source, 'customer')}\n)`;
-    if (!this.levels) return [customers];
-    const levels = this.purposes.map((purpose, i) => {
-      const policy = policyOf(this.#spec.workspace.consent, purpose);
-      if (policy === undefined) return `'0' AS level_${i}`;
-      // A record about one identifier and those about the customer are one history: the latest of all decides.
-      const state = {
-        rank: `greatest(b.rank_${i}, coalesce(s.rank_${i}, 0))`,
-        refused: `coalesce(b.refused_${i}, s.refused_${i})`,
-      };
-      const [optIn, optOut] = [`'opt-in'`, `'opt-out'`].map((basis) => allowedSql(policy, state, basis, this.#spec.tick));
-      return `CASE WHEN b.rank_${i} IS NULL THEN '=' WHEN ${optIn} THEN '2' WHEN ${optOut} THEN '1' ELSE '0' END AS level_${i}`;
-    });
-    return [
-      customers,
-      `${LEVELS} AS (
-  SELECT b.customer_id, b.bound, ${levels.join(', ')}
-  FROM (
-  ${consentStates(this.#source, 'identifier')}
-  ) b
-  LEFT JOIN ${CONSENT} s ON s.customer_id = b.customer_id
-)`,
-    ];
-  }
-
-  /** Columns of the pass over the customers that say whose law counts: `country`, `region`. */
-  residence(customers: Table): readonly string[] {
-    const { jurisdiction } = this.#spec.workspace.consent;
-    const column = (name: string | undefined) =>
-      name === undefined || !customers.columns.some((one) => one.name === name)
-        ? undefined
-        : `CAST(c.${quoteName(name)} AS varchar)`;
-    const country = countrySql(column(jurisdiction?.column));
-    return [`${country} AS country`, `${regionSql(column(jurisdiction?.region), country)} AS region`];
-  }
-
-  /** SQL of a purpose's decision over aliases `p` and `s`. `index` counts where consents can be about one identifier. */
-  decision(
-    purpose: string,
-    tick: number,
-  ): { readonly allowed: string; readonly basis: string; readonly text: string; readonly index: number } {
-    const policy = policyOf(this.#spec.workspace.consent, purpose);
-    // Fail closed (law 1): a purpose that no policy knows, and a workspace that keeps no consents, allow nothing.
-    if (policy === undefined) return { allowed: 'FALSE', basis: `'opt-in'`, text: `'opt-in|'`, index: -1 };
-    const { basis, jurisdiction } = jurisdictionSql(policy, 'p.country', 'p.region');
-    const index = this.purposes.indexOf(purpose);
-    const allowed =
-      index === -1 ? 'FALSE' : allowedSql(policy, { rank: `s.rank_${index}`, refused: `s.refused_${index}` }, basis, tick);
-    return { allowed, basis, text: `${basis} || '|' || coalesce(${jurisdiction}, '')`, index };
-  }
-}
-
-function syncColumns(
-  sync: SnapshotSync,
-  identifiers: IdentifierSource,
-  consent: Consent,
-  erasures: boolean,
-  tick: number,
-): readonly string[] {
+function syncColumns(sync: SnapshotSync, identifiers: IdentifierSource, consent: Purposes, erasures: boolean): readonly string[] {
   const { index: i } = sync;
-  const decision = consent.decision(sync.purpose, tick);
+  const decision = consent.decision(sync.purpose);
   const selection = {
     namespaces: sync.namespaces,
     customerId: 'p.customer_id',

@@ -26,11 +26,16 @@ export async function decideWithSql(
   ]);
   const time = (ms: number | null): string => (ms === null ? 'CAST(NULL AS timestamp)' : timestampLiteral(ms));
   const rows = histories.flatMap(({ records }, i) =>
-    records.map(({ status, from, to }) => `(${quoteText(String(i))}, 'ads', ${status === null ? `'what'` : quoteText(status)}, ${time(from)}, ${time(to)})`),
+    records.map(
+      ({ status, from, to }) =>
+        `(${quoteText(String(i))}, 'ads', ${status === null ? `'what'` : quoteText(status)}, ${time(from)}, ${time(to)})`,
+    ),
   );
   // Records of another purpose and of another customer never count.
   rows.push(`('nobody', 'ads', 'denied', ${time(now)}, ${time(null)})`, `('0', 'other', 'denied', ${time(now)}, ${time(null)})`);
-  const people = histories.map(({ residence }, i) => `(${quoteText(String(i))}, ${text(residence.country)}, ${text(residence.region)})`);
+  const people = histories.map(
+    ({ residence }, i) => `(${quoteText(String(i))}, ${text(residence.country)}, ${text(residence.region)})`,
+  );
   const { basis, jurisdiction } = jurisdictionSql(policy, 'p.country', 'p.region');
   const state = { rank: 's.rank_0', refused: 's.refused_0' };
   const answers = await warehouse.rows({

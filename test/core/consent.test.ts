@@ -24,7 +24,11 @@ const EXPIRING = policy({ expiresAfter: { amount: 730, unit: 'day' } });
 const US = policy({ basis: 'opt-in', jurisdictions: { US: 'opt-out', 'US-CA': 'opt-in' } });
 const STRICT_US = policy({ basis: 'opt-out', jurisdictions: { US: 'opt-in', 'US-TX': 'opt-out' } });
 
-const record = (status: ConsentRecord['status'], from: number | null, to: number | null = null): ConsentRecord => ({ status, from, to });
+const record = (status: ConsentRecord['status'], from: number | null, to: number | null = null): ConsentRecord => ({
+  status,
+  from,
+  to,
+});
 const granted = (from: number | null, to: number | null = null) => record('granted', from, to);
 const denied = (from: number | null, to: number | null = null) => record('denied', from, to);
 const withdrawn = (from: number | null, to: number | null = null) => record('withdrawn', from, to);
@@ -35,18 +39,33 @@ const HOME: Residence = { country: 'DE', region: null };
 const yes = (reason: ConsentReason) => ({ allowed: true, reason });
 const no = (reason: ConsentReason) => ({ allowed: false, reason });
 
-/** One row a sentence of DESIGN.md section 13 (and 8), in its words. */
-const TABLE: readonly (readonly [sentence: string, records: readonly ConsentRecord[], policy: PurposePolicy | undefined, expected: { allowed: boolean; reason: ConsentReason }])[] = [
+/** One row a sentence of docs/laws.md, in its words. */
+const TABLE: readonly (readonly [
+  sentence: string,
+  records: readonly ConsentRecord[],
+  policy: PurposePolicy | undefined,
+  expected: { allowed: boolean; reason: ConsentReason },
+])[] = [
   ['opt-in needs granted', [granted(ago(1))], OPT_IN, yes('granted')],
   ['opt-in without any record is a no', [], OPT_IN, no('no-record')],
   ['opt-out needs the absence of a refusal', [], OPT_OUT, yes('not-refused')],
   ['opt-out with a refusal is a no', [denied(ago(1))], OPT_OUT, no('denied')],
   ['an unmapped purpose means no, whatever the records say', [granted(ago(1))], undefined, no('no-policy')],
-  ['the one that started last decides: a withdrawal after a grant', [granted(ago(9)), withdrawn(ago(2))], OPT_IN, no('withdrawn')],
+  [
+    'the one that started last decides: a withdrawal after a grant',
+    [granted(ago(9)), withdrawn(ago(2))],
+    OPT_IN,
+    no('withdrawn'),
+  ],
   ['the one that started last decides: a grant after a withdrawal', [withdrawn(ago(9)), granted(ago(2))], OPT_IN, yes('granted')],
   ['the one that started last decides, in any order of the rows', [granted(ago(2)), withdrawn(ago(9))], OPT_IN, yes('granted')],
   ['if it has ended, it grants nothing', [granted(ago(9), ago(1))], OPT_IN, no('ended')],
-  ['if it has ended, an earlier refusal that is still open counts again', [denied(ago(9)), granted(ago(5), ago(1))], OPT_OUT, no('denied')],
+  [
+    'if it has ended, an earlier refusal that is still open counts again',
+    [denied(ago(9)), granted(ago(5), ago(1))],
+    OPT_OUT,
+    no('denied'),
+  ],
   ['if it has ended, an earlier grant does not revive', [granted(ago(9)), withdrawn(ago(5), ago(1))], OPT_IN, no('ended')],
   ['an ended refusal refuses nothing', [denied(ago(9), ago(1))], OPT_OUT, yes('not-refused')],
   ['records in the future do not count', [granted(ago(5)), withdrawn(NOW + 1)], OPT_IN, yes('granted')],
@@ -58,9 +77,24 @@ const TABLE: readonly (readonly [sentence: string, records: readonly ConsentReco
   ['effective_to after now is open', [granted(ago(5), NOW + 1)], OPT_IN, yes('granted')],
   ['a grant exactly as old as its expiry has expired', [granted(ago(730))], EXPIRING, no('expired')],
   ['a grant a millisecond younger than its expiry has not expired', [granted(ago(730) + 1)], EXPIRING, yes('granted')],
-  ['of several that started last together, those still open decide', [denied(ago(5), ago(1)), granted(ago(5))], OPT_IN, yes('granted')],
-  ['when the last has ended, any earlier open refusal counts, even one that an earlier grant had superseded', [denied(ago(9)), granted(ago(7)), granted(ago(5), ago(1))], OPT_OUT, no('denied')],
-  ['when the last has ended, an earlier refusal that has ended too does not count', [denied(ago(9), ago(8)), granted(ago(5), ago(1))], OPT_OUT, yes('not-refused')],
+  [
+    'of several that started last together, those still open decide',
+    [denied(ago(5), ago(1)), granted(ago(5))],
+    OPT_IN,
+    yes('granted'),
+  ],
+  [
+    'when the last has ended, any earlier open refusal counts, even one that an earlier grant had superseded',
+    [denied(ago(9)), granted(ago(7)), granted(ago(5), ago(1))],
+    OPT_OUT,
+    no('denied'),
+  ],
+  [
+    'when the last has ended, an earlier refusal that has ended too does not count',
+    [denied(ago(9), ago(8)), granted(ago(5), ago(1))],
+    OPT_OUT,
+    yes('not-refused'),
+  ],
   ['expiry has no effect under opt-out', [granted(ago(2000))], { ...EXPIRING, basis: 'opt-out' }, yes('not-refused')],
   ['a refusal never expires', [withdrawn(ago(2000))], { ...EXPIRING, basis: 'opt-out' }, no('withdrawn')],
   ['pending is never a grant', [pending(ago(1))], OPT_IN, no('pending')],
@@ -90,7 +124,13 @@ const RESIDENCES: readonly (readonly [string, Residence, PurposePolicy, string |
   ['a name is no code', { country: 'Germany', region: null }, STRICT_US, null, 'opt-in'],
   ['a code with white space around it is no code', { country: ' US', region: null }, STRICT_US, null, 'opt-in'],
   ['a dotless i is no letter of a code', { country: 'ın', region: null }, STRICT_US, null, 'opt-in'],
-  ['a known country with an unknown region takes the strictest of those', { country: 'US', region: null }, STRICT_US, 'US', 'opt-in'],
+  [
+    'a known country with an unknown region takes the strictest of those',
+    { country: 'US', region: null },
+    STRICT_US,
+    'US',
+    'opt-in',
+  ],
   ['a region that is not assigned is unknown', { country: 'US', region: 'ZZ' }, US, 'US', 'opt-in'],
   ['a blank region is unknown', { country: 'US', region: '' }, US, 'US', 'opt-in'],
   ['a region of another country is unknown', { country: 'US', region: 'DE-BY' }, US, 'US', 'opt-in'],
@@ -150,11 +190,15 @@ const policies: fc.Arbitrary<PurposePolicy> = fc.record({
 
 it('decides in SQL as in TypeScript, on thousands of random histories', async () => {
   await fc.assert(
-    fc.asyncProperty(policies, fc.array(fc.record({ records, residence: residences }), { minLength: 300, maxLength: 300 }), async (of, histories: History[]) => {
-      const answers = await decideWithSql(warehouse, histories, of, NOW);
-      const wanted = histories.map((history) => decide(history.records, of, history.residence, NOW));
-      expect(answers).toEqual(wanted);
-    }),
+    fc.asyncProperty(
+      policies,
+      fc.array(fc.record({ records, residence: residences }), { minLength: 300, maxLength: 300 }),
+      async (of, histories: History[]) => {
+        const answers = await decideWithSql(warehouse, histories, of, NOW);
+        const wanted = histories.map((history) => decide(history.records, of, history.residence, NOW));
+        expect(answers).toEqual(wanted);
+      },
+    ),
     { numRuns: 25 },
   );
 }, 120_000);

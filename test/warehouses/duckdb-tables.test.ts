@@ -41,11 +41,17 @@ beforeAll(async () => {
   const instance = await DuckDBInstance.create(join(dir, 'shop.duckdb'));
   const connection = await instance.connect();
   await connection.run(`SET TimeZone = 'UTC'; CREATE SCHEMA crm; CREATE TABLE crm.people AS ${ROWS}`);
-  for (const [file, format] of [['people.parquet', 'parquet'], ['people.csv', 'csv'], ['people.json', 'json']]) {
+  for (const [file, format] of [
+    ['people.parquet', 'parquet'],
+    ['people.csv', 'csv'],
+    ['people.json', 'json'],
+  ]) {
     await connection.run(`COPY (${ROWS}) TO '${join(dir, file!)}' (FORMAT ${format})`);
   }
   await connection.run(`COPY (${ROWS} LIMIT 1) TO '${join(dir, 'part-1.csv')}'`);
-  await connection.run(`COPY (SELECT "at", customer_id, zoned, n, amount, ok, day FROM (${ROWS}) OFFSET 1) TO '${join(dir, 'part-2.csv')}'`);
+  await connection.run(
+    `COPY (SELECT "at", customer_id, zoned, n, amount, ok, day FROM (${ROWS}) OFFSET 1) TO '${join(dir, 'part-2.csv')}'`,
+  );
   connection.closeSync();
   instance.closeSync();
   writeFileSync(join(dir, 'bad.csv'), 'customer_id,n\na,1\nb,anna@example.com\n');
@@ -58,7 +64,8 @@ afterAll(async () => {
   rmSync(dir, { recursive: true });
 });
 
-const people = (server: Server, physicalName = 'people'): Table => table('people', 'customers', COLUMNS, { server, physicalName });
+const people = (server: Server, physicalName = 'people'): Table =>
+  table('people', 'customers', COLUMNS, { server, physicalName });
 const local = (path: string, format: 'parquet' | 'csv' | 'json'): Server => ({ type: 'local', path, format });
 const SERVERS: readonly (readonly [string, Server])[] = [
   ['Parquet', local('people.parquet', 'parquet')],
@@ -76,7 +83,15 @@ describe('activation tables on this machine', () => {
   it.each(SERVERS)('describes %s with types that keep the contract', async (_name, server) => {
     const described = await warehouse.describe(people(server));
     const types = Object.fromEntries((described ?? []).map(({ name, type }) => [name, type.replace(/\(.*\)/, '')]));
-    expect(types).toEqual({ customer_id: 'varchar', n: 'bigint', amount: 'decimal', ok: 'boolean', day: 'date', at: 'timestamp', zoned: 'timestamp with time zone' });
+    expect(types).toEqual({
+      customer_id: 'varchar',
+      n: 'bigint',
+      amount: 'decimal',
+      ok: 'boolean',
+      day: 'date',
+      at: 'timestamp',
+      zoned: 'timestamp with time zone',
+    });
   });
 
   it('says null of a table whose file is not there', async () => {
@@ -87,17 +102,29 @@ describe('activation tables on this machine', () => {
 
   it('refuses a query over a table that is not there, with the file that says where', async () => {
     const failure = warehouse.rows({ sql: 'SELECT 1 FROM people', tables: [people(local('nobody.csv', 'csv'))] });
-    await expect(failure).rejects.toMatchObject({ kind: 'user', message: expect.stringContaining('contracts/people.yaml') as string });
+    await expect(failure).rejects.toMatchObject({
+      kind: 'user',
+      message: expect.stringContaining('contracts/people.yaml') as string,
+    });
   });
 
   it('describes a CSV column as a text when a value is not what the contract declares', async () => {
-    const bad = table('bad', 'customers', [column('customer_id', 'string'), column('n', 'integer')], { server: local('bad.csv', 'csv') });
-    expect(await warehouse.describe(bad)).toEqual([{ name: 'customer_id', type: 'varchar' }, { name: 'n', type: 'varchar' }]);
+    const bad = table('bad', 'customers', [column('customer_id', 'string'), column('n', 'integer')], {
+      server: local('bad.csv', 'csv'),
+    });
+    expect(await warehouse.describe(bad)).toEqual([
+      { name: 'customer_id', type: 'varchar' },
+      { name: 'n', type: 'varchar' },
+    ]);
   });
 
   it('names no value when one can not be read', async () => {
-    const bad = table('bad', 'customers', [column('customer_id', 'string'), column('n', 'integer')], { server: local('bad.csv', 'csv') });
-    const failure: unknown = await warehouse.rows({ sql: 'SELECT sum(n) AS n FROM bad', tables: [bad] }).catch((error: unknown) => error);
+    const bad = table('bad', 'customers', [column('customer_id', 'string'), column('n', 'integer')], {
+      server: local('bad.csv', 'csv'),
+    });
+    const failure: unknown = await warehouse
+      .rows({ sql: 'SELECT sum(n) AS n FROM bad', tables: [bad] })
+      .catch((error: unknown) => error);
     expect(failure).toMatchObject({ kind: 'user' });
     expect(String((failure as Error).stack)).not.toContain('anna');
   });
@@ -113,7 +140,9 @@ describe('activation tables on this machine', () => {
     const one = people(local('people.parquet', 'parquet'), 'crm.people');
     const other = people(local('header.csv', 'csv'), 'crm.people');
     const counts = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => warehouse.rows({ sql: 'SELECT count(*) AS n FROM "crm"."people"', tables: [i % 2 === 0 ? one : other] })),
+      Array.from({ length: 20 }, (_, i) =>
+        warehouse.rows({ sql: 'SELECT count(*) AS n FROM "crm"."people"', tables: [i % 2 === 0 ? one : other] }),
+      ),
     );
     expect(counts.map(([row]) => row?.['n'])).toEqual(Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? 2n : 0n)));
   });
@@ -121,7 +150,9 @@ describe('activation tables on this machine', () => {
   it('opens a DuckDB file once for many queries at once', async () => {
     const fresh = await openDuckDb({ dir });
     const inFile = people({ type: 'duckdb', database: 'shop.duckdb', schema: 'crm' });
-    const counts = await Promise.all(Array.from({ length: 10 }, () => fresh.rows({ sql: 'SELECT count(*) AS n FROM people', tables: [inFile] })));
+    const counts = await Promise.all(
+      Array.from({ length: 10 }, () => fresh.rows({ sql: 'SELECT count(*) AS n FROM people', tables: [inFile] })),
+    );
     expect(counts.map(([row]) => row?.['n'])).toEqual(Array.from({ length: 10 }, () => 2n));
     await fresh.close();
   });
@@ -135,7 +166,9 @@ describe('activation tables on this machine', () => {
 
 describe('memory and disk', () => {
   // More to sort than there is memory for.
-  const large = { sql: `SELECT n, h, row_number() OVER (ORDER BY h) AS r FROM (SELECT n, to_hex(sha256(to_utf8(CAST(n AS varchar)))) AS h FROM unnest(generate_series(1, 600000)) AS t (n)) x` };
+  const large = {
+    sql: `SELECT n, h, row_number() OVER (ORDER BY h) AS r FROM (SELECT n, to_hex(sha256(to_utf8(CAST(n AS varchar)))) AS h FROM unnest(generate_series(1, 600000)) AS t (n)) x`,
+  };
 
   it('spills what does not fit into memory', async () => {
     const small = await openDuckDb({ dir, temporary: join(dir, 'spill'), memoryLimit: '64MiB', threads: 1 });
@@ -145,7 +178,9 @@ describe('memory and disk', () => {
 
   it('answers with an error of kind capacity when there is no room', async () => {
     const small = await openDuckDb({ dir, memoryLimit: '64MiB', threads: 1 });
-    await expect(small.rows({ sql: `SELECT count(*) FROM (${large.sql}) x WHERE r > 5` })).rejects.toMatchObject({ kind: 'capacity' });
+    await expect(small.rows({ sql: `SELECT count(*) FROM (${large.sql}) x WHERE r > 5` })).rejects.toMatchObject({
+      kind: 'capacity',
+    });
     await small.close();
   }, 60_000);
 });

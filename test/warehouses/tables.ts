@@ -15,7 +15,12 @@ export const column = (name: string, type: LogicalType, more: Partial<Column> = 
 });
 
 /** A table whose fields are the columns of their names. */
-export function table(name: string, role: Role, columns: readonly Column[], more: Partial<Table> & { readonly server?: Server } = {}): Table {
+export function table(
+  name: string,
+  role: Role,
+  columns: readonly Column[],
+  more: Partial<Table> & { readonly server?: Server } = {},
+): Table {
   const { server = { type: 'local', path: `${name}.json`, format: 'json' }, ...rest } = more;
   return {
     name,

@@ -20,13 +20,18 @@ export const CUSTOMERS = table('customers', 'customers', [
   column('seen_at', 'timestamp', { zoned: true }),
   column('tier', 'string'),
 ]);
-export const EVENTS = table('order_completed', 'events', [
-  column('customer_id', 'string'),
-  column('occurred_at', 'timestamp'),
-  column('event_version', 'string'),
-  column('category', 'string'),
-  column('amount', 'number'),
-], { activeVersions: ['1', '2'] });
+export const EVENTS = table(
+  'order_completed',
+  'events',
+  [
+    column('customer_id', 'string'),
+    column('occurred_at', 'timestamp'),
+    column('event_version', 'string'),
+    column('category', 'string'),
+    column('amount', 'number'),
+  ],
+  { activeVersions: ['1', '2'] },
+);
 export const TICKETS = table('ticket_opened', 'events', [column('customer_id', 'string'), column('occurred_at', 'date')]);
 export const IDENTIFIERS = table('identifiers', 'identifiers', [
   column('customer_id', 'string'),
@@ -45,7 +50,11 @@ export const CONSENTS = table('consents', 'consents', [
   column('effective_to', 'timestamp'),
 ]);
 /** Consents that may be about one identifier. */
-export const BOUND_CONSENTS = table('consents', 'consents', [...CONSENTS.columns, column('namespace', 'string'), column('value', 'string')]);
+export const BOUND_CONSENTS = table('consents', 'consents', [
+  ...CONSENTS.columns,
+  column('namespace', 'string'),
+  column('value', 'string'),
+]);
 export const ERASURES = table('erasures', 'erasures', [column('customer_id', 'string'), column('requested_at', 'timestamp')]);
 export const CHANGES = table('identity_changes', 'identity-changes', [
   column('from_id', 'string'),
@@ -103,12 +112,20 @@ export const purpose = (name: string, more: Partial<PurposePolicy> = {}): Purpos
   ...more,
 });
 
-export function workspace(tables: readonly Table[], audiences: readonly Audience[], purposes: readonly PurposePolicy[] = [purpose('ads')]): Workspace {
+export function workspace(
+  tables: readonly Table[],
+  audiences: readonly Audience[],
+  purposes: readonly PurposePolicy[] = [purpose('ads')],
+): Workspace {
   return {
     audiences: Object.fromEntries(audiences.map((one) => [one.name, one])),
     tables,
     destinations: {},
-    consent: { purposes: Object.fromEntries(purposes.map((one) => [one.name, one])), jurisdiction: { column: 'country', region: 'state' }, version: '0' },
+    consent: {
+      purposes: Object.fromEntries(purposes.map((one) => [one.name, one])),
+      jurisdiction: { column: 'country', region: 'state' },
+      version: '0',
+    },
   };
 }
 
