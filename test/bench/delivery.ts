@@ -318,7 +318,7 @@ async function budget(root: string, workers: number): Promise<void> {
 }
 
 async function slowAnswers(root: string): Promise<void> {
-  const [every, slow, ms, concurrency] = [10, 500, 5, 8];
+  const [every, slow, ms, concurrency] = [10, 500, 50, 8];
   const options = (log: string): Options => ({ log, rows: 250, concurrency });
   const measure = (args: readonly string[], log: string): Promise<Measured> =>
     withServer(args, (endpoint) => child<Measured>('deliver', root, 'braze', endpoint, options(log)));

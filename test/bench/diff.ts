@@ -46,9 +46,9 @@ const HAND: Readonly<Record<string, string>> = {
   'inner join and two anti joins': `SELECT s.member, 'update' AS op, s.hash_0 AS hash FROM snapshot s JOIN ledger l ON s.member = l.member WHERE s.hash_0 <> l.hash
     UNION ALL SELECT member, 'add', hash_0 FROM snapshot s WHERE NOT EXISTS (FROM ledger l WHERE l.member = s.member)
     UNION ALL SELECT member, 'remove', NULL FROM ledger l WHERE NOT EXISTS (FROM snapshot s WHERE s.member = l.member)`,
-  'one grouping of both': `SELECT member, CASE WHEN max(l) IS NULL THEN 'add' WHEN max(s) IS NULL THEN 'remove' ELSE 'update' END AS op, max(s) AS hash
-    FROM (SELECT member, hash_0 AS s, NULL AS l FROM snapshot UNION ALL SELECT member, NULL, hash FROM ledger)
-    GROUP BY member HAVING max(s) IS DISTINCT FROM max(l)`,
+  'full outer join, ledger first': `SELECT coalesce(s.member, l.member) AS member,
+      CASE WHEN s.member IS NULL THEN 'remove' WHEN l.member IS NULL THEN 'add' ELSE 'update' END AS op, s.hash_0 AS hash
+    FROM ledger l FULL OUTER JOIN snapshot s ON s.member = l.member WHERE s.hash_0 IS DISTINCT FROM l.hash`,
 };
 
 async function report(members: number): Promise<void> {

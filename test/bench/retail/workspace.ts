@@ -166,14 +166,14 @@ export function writeWorkspace(folder: string, endpoints: { readonly meta: strin
 purpose: ads
 settings: { ad_account_id: "1234567890", audience_prefix: "retail " }
 secret: retail/meta
-budget: { requests: 6000, per: minute, concurrency: 4 }
+budget: { requests: 3000, per: minute, concurrency: 4 }
 endpoint: ${endpoints.meta}
 `,
     'destinations/braze.yaml': `connector: braze
 purpose: email
 settings: {}
 secret: retail/braze
-budget: { requests: 6000, per: minute, concurrency: 4 }
+budget: { requests: 3000, per: minute, concurrency: 4 }
 endpoint: ${endpoints.braze}
 `,
   };
