@@ -172,8 +172,8 @@ describe('hand-written SQL that is refused', () => {
     ['nothing', '  -- only a comment', 'Write one SELECT; there are 0 statements.'],
     ['a DELETE', 'DELETE FROM customers', 'Only one SELECT may stand here; it must not change anything.'],
     ['a setting', 'SET threads = 1', 'Only one SELECT may stand here; it must not change anything.'],
-    ['a file that is written', `COPY customers TO '/tmp/x.csv'`, 'Only one SELECT may stand here; it must not change anything.'],
-    ['another database', `ATTACH '/tmp/x.duckdb'`, 'Only one SELECT may stand here; it must not change anything.'],
+    ['a file that is written', `COPY customers TO 'x.csv'`, 'Only one SELECT may stand here; it must not change anything.'],
+    ['another database', `ATTACH 'x.duckdb'`, 'Only one SELECT may stand here; it must not change anything.'],
     [
       'a star without a column',
       'SELECT * EXCLUDE (email) FROM customers',

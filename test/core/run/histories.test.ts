@@ -72,7 +72,7 @@ const FAULTS = {
 
 describe('law 6 over random households, address changes, withdrawals, departures and failing runs', () => {
   // Each history is a world of its own with a real store, DuckDB and the strict stand-in; more of them by SLUICE_HISTORIES.
-  const asked = Number(process.env.SLUICE_HISTORIES ?? 12);
+  const asked = Number(process.env.SLUICE_HISTORIES ?? 8);
 
   it.each(Object.entries(PLATFORMS))(
     'ends with exactly the identifiers of the entitled at %s',
