@@ -1,5 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import {
   cpSync,
   existsSync,
@@ -20,13 +18,9 @@ import { standIns } from '../../sandbox/index.ts';
 import { type Sandbox, startSandbox } from '../../sandbox/server.ts';
 import { openLocalStore } from '../../stores/local.ts';
 import { systemClock } from '../../stores/system-clock.ts';
+import { CommandLine, type Ended, type Started } from './command-line.ts';
 
 const BASE = fileURLToPath(new URL('workspace/', import.meta.url));
-const SLUICE = fileURLToPath(new URL('fast-sluice.ts', import.meta.url));
-/** "Now" of every plan and sync that does not say its own. */
-const TICK = '2026-03-01T06:00:00Z';
-/** A destination that says nothing is given up after this long, milliseconds. */
-const HTTP_TIMEOUT = '500';
 /** The only destination of the base workspace that speaks HTTP. */
 const DESTINATION = 'loyalty';
 const PLATFORM = 'webhook';
@@ -50,13 +44,13 @@ const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) =>
   [/^loyalty is well again$/, (world) => world.fault()],
   [/^loyalty is down$/, (world) => world.stopSandbox()],
   [/^loyalty is up again$/, (world) => world.startSandbox()],
-  [/^the secret of loyalty is not set$/, (world) => world.forgetSecret()],
-  [/^the secret of loyalty is (.+)$/, (world, text) => world.setSecret(text)],
+  [/^the secret of loyalty is not set$/, (world) => void (world.line.secret = undefined)],
+  [/^the secret of loyalty is (.+)$/, (world, text) => void (world.line.secret = text)],
   [/^(\S+) is gone$/, (world, file) => rmSync(join(world.dir, file))],
-  [/^minutes pass in seconds$/, (world) => world.passTime(20)],
-  [/^time passes as usual$/, (world) => world.passTime(1)],
-  [/^the disk is full$/, (world) => world.allowNoGrowth(true)],
-  [/^there is room again$/, (world) => world.allowNoGrowth(false)],
+  [/^minutes pass in seconds$/, (world) => void (world.line.faster = 20)],
+  [/^time passes as usual$/, (world) => void (world.line.faster = 1)],
+  [/^the disk is full$/, (world) => void (world.line.full = true)],
+  [/^there is room again$/, (world) => void (world.line.full = false)],
   [/^the ledger file is cut short$/, (world) => world.cutLedger()],
   [/^one byte of the ledger file is altered$/, (world) => world.alterLedger()],
   [/^another sync begins and waits for loyalty$/, (world) => world.beginSync({ kind: 'hang' })],
@@ -76,13 +70,9 @@ export class World implements AsyncDisposable {
   readonly #scenario: string;
   #sandbox: Sandbox | undefined;
   #port = 0;
-  #secret: string | undefined = JSON.stringify(standIns[PLATFORM]?.secret);
+  readonly line = new CommandLine(this.dir, JSON.stringify(standIns[PLATFORM]?.secret));
   /** Ids of runs in the order in which they were seen: `<run 1>` is the first. */
   readonly #runs: string[] = [];
-  #full = false;
-  /** How fast time runs, and how far it is ahead of the machine's (milliseconds): it never goes back. */
-  #faster = 1;
-  #ahead = 0;
   #background: Started | undefined;
 
   constructor(scenario: string) {
@@ -127,28 +117,14 @@ export class World implements AsyncDisposable {
   async #command(line: string): Promise<string> {
     const [name, ...args] = line.replace(/<run (\d+)>/g, (_all, n: string) => this.#runs[Number(n) - 1] ?? '').split(' ');
     if (name !== 'sluice') throw new Error(`only sluice is run here, not ${name}`);
-    return this.#start(args).told;
+    return this.#told(await this.line.run(args));
   }
 
-  /** Starts a command; `told` is what it wrote, how it ended, and what is acknowledged then. */
-  #start(args: readonly string[], variables: Readonly<Record<string, string>> = {}): Started {
-    const child = this.#spawn(args, variables);
-    const out: string[] = [];
-    const err: string[] = [];
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => out.push(text));
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => err.push(text));
-    const [faster, begun] = [this.#faster, Date.now()];
-    const told = once(child, 'close').then(async (ended: unknown[]) => {
-      const [code, signal] = ended as [number | null, NodeJS.Signals | null];
-      this.#ahead += (Date.now() - begun) * (faster - 1);
-      const said = err
-        .join('')
-        .split('\n')
-        .filter((text) => text !== '' && !PROGRESS.test(text));
-      const text = [out.join('').trimEnd(), ...said.map((one) => `! ${one}`)].filter((one) => one !== '').join('\n');
-      return `${this.#masked(text)}${text === '' ? '' : '\n'}= exit ${code ?? signal}; ${await this.#held()}\n`;
-    });
-    return { child, told, saidSoFar: () => err.join('') };
+  /** What a command wrote, how it ended, and what is acknowledged then. */
+  async #told({ end, out, err }: Ended): Promise<string> {
+    const said = err.split('\n').filter((text) => text !== '' && !PROGRESS.test(text));
+    const text = [out.trimEnd(), ...said.map((one) => `! ${one}`)].filter((one) => one !== '').join('\n');
+    return `${this.#masked(text)}${text === '' ? '' : '\n'}= exit ${end}; ${await this.#held()}\n`;
   }
 
   /** What is acknowledged: generation and members of every ledger, and what the stand-in holds. */
@@ -166,31 +142,14 @@ export class World implements AsyncDisposable {
     return [...(this.#sandbox?.platform(PLATFORM).held().values() ?? [])].reduce((sum, list) => sum + list.size, 0);
   }
 
-  #spawn(args: readonly string[], variables: Readonly<Record<string, string>>): ChildProcess {
-    const [command = ''] = args;
-    const timed =
-      ['plan', 'sync'].includes(command) && !args.includes('--plan') && !args.includes('--tick') && !args.includes('--help');
-    const env = {
-      PATH: process.env.PATH,
-      NO_COLOR: '1',
-      SLUICE_HTTP_TIMEOUT_MS: HTTP_TIMEOUT,
-      SLUICE_TEST_AHEAD: String(this.#ahead),
-      SLUICE_TEST_FASTER: String(this.#faster),
-      ...(this.#secret !== undefined && { SLUICE_SECRET_LOYALTY: this.#secret }),
-      ...variables,
-    };
-    const line = [process.execPath, SLUICE, ...args, ...(timed ? ['--tick', TICK] : [])];
-    // No file may grow past a few blocks: every machine can do this, where only root may mount a small disk.
-    const [file = '', ...rest] = this.#full ? ['sh', '-c', 'trap "" XFSZ; ulimit -f 8; exec "$0" "$@"', ...line] : line;
-    return spawn(file, rest, { cwd: this.dir, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  }
-
   #masked(text: string): string {
     return text
       .replaceAll(this.dir, '<workspace>')
       .replace(/\b([0-9A-HJKMNP-TV-Z]{26})\b(?:@[\w:-]+)?/g, (_all, run: string) => this.#numbered(run))
       .replace(/\d{4}-\d\d-\d\dT[\d:]+\.\d+Z/g, '<now>')
       .replace(/\bfor \d+ seconds/g, 'for <n> seconds')
+      .replace(/\b\d+ bytes\b/g, '<n> bytes')
+      .replace(/\b\d+ were written/g, '<n> were written')
       .replaceAll(`127.0.0.1:${this.#port}`, '127.0.0.1:<port>');
   }
 
@@ -227,22 +186,6 @@ export class World implements AsyncDisposable {
     this.#sandbox = undefined;
   }
 
-  passTime(faster: number): void {
-    this.#faster = faster;
-  }
-
-  allowNoGrowth(full: boolean): void {
-    this.#full = full;
-  }
-
-  forgetSecret(): void {
-    this.#secret = undefined;
-  }
-
-  setSecret(text: string): void {
-    this.#secret = text;
-  }
-
   cutLedger(): void {
     const file = this.#ledgerFile();
     truncateSync(file, Math.floor(statSync(file).size / 2));
@@ -270,7 +213,7 @@ export class World implements AsyncDisposable {
   /** Starts a sync and comes back when it is delivering and its first request has met the fault. */
   async beginSync(fault: Fault): Promise<void> {
     this.fault({ ...fault, times: 1 });
-    this.#background = this.#start(['sync'], { SLUICE_HTTP_TIMEOUT_MS: '60000' });
+    this.#background = this.line.start(['sync'], { SLUICE_HTTP_TIMEOUT_MS: '60000' });
     const { child, saidSoFar } = this.#background;
     while (!saidSoFar().includes(': deliver ') && child.exitCode === null) await sleep(20);
     await sleep(500);
@@ -279,19 +222,13 @@ export class World implements AsyncDisposable {
   /** Sends the signals to the other sync and gives what it said and its exit, as a command's. */
   async endSync(...signals: readonly NodeJS.Signals[]): Promise<string> {
     if (this.#background === undefined) throw new Error('no other sync was begun');
-    const { child, told } = this.#background;
+    const { child, ended } = this.#background;
     for (const signal of signals) {
       child.kill(signal);
       await sleep(100);
     }
-    return told;
+    return this.#told(await ended);
   }
-}
-
-interface Started {
-  readonly child: ChildProcess;
-  readonly told: Promise<string>;
-  readonly saidSoFar: () => string;
 }
 
 /** Lines that say what a run is at; when they come depends on the machine. */
