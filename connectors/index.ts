@@ -2,6 +2,7 @@ import type { Connector } from '../core/connector.ts';
 import { braze } from './braze.ts';
 import { files } from './files.ts';
 import { google } from './google.ts';
+import { hubspot } from './hubspot.ts';
 import { klaviyo } from './klaviyo.ts';
 import { meta } from './meta.ts';
 import { segment } from './segment.ts';
@@ -15,6 +16,7 @@ export const connectors: Readonly<Record<string, Connector>> = {
   braze: entry(braze),
   files: entry(files),
   google: entry(google),
+  hubspot: entry(hubspot),
   klaviyo: entry(klaviyo),
   meta: entry(meta),
   segment: entry(segment),

@@ -1,6 +1,7 @@
 import type { StandIn } from './stand-in.ts';
 import { braze } from './braze.ts';
 import { google } from './google.ts';
+import { hubspot } from './hubspot.ts';
 import { klaviyo } from './klaviyo.ts';
 import { meta } from './meta.ts';
 import { segment } from './segment.ts';
@@ -10,6 +11,7 @@ import { webhook } from './webhook.ts';
 export const standIns: Readonly<Record<string, StandIn>> = {
   braze,
   google,
+  hubspot,
   klaviyo,
   meta,
   segment,
