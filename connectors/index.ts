@@ -5,6 +5,7 @@ import { google } from './google.ts';
 import { hubspot } from './hubspot.ts';
 import { klaviyo } from './klaviyo.ts';
 import { meta } from './meta.ts';
+import { salesforce } from './salesforce.ts';
 import { segment } from './segment.ts';
 import { webhook } from './webhook.ts';
 
@@ -19,6 +20,7 @@ export const connectors: Readonly<Record<string, Connector>> = {
   hubspot: entry(hubspot),
   klaviyo: entry(klaviyo),
   meta: entry(meta),
+  salesforce: entry(salesforce),
   segment: entry(segment),
   webhook: entry(webhook),
 };

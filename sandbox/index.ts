@@ -4,6 +4,7 @@ import { google } from './google.ts';
 import { hubspot } from './hubspot.ts';
 import { klaviyo } from './klaviyo.ts';
 import { meta } from './meta.ts';
+import { salesforce } from './salesforce.ts';
 import { segment } from './segment.ts';
 import { webhook } from './webhook.ts';
 
@@ -14,6 +15,7 @@ export const standIns: Readonly<Record<string, StandIn>> = {
   hubspot,
   klaviyo,
   meta,
+  salesforce,
   segment,
   webhook,
 };
