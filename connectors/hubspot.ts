@@ -293,7 +293,7 @@ async function changeMembers(
 ): Promise<ReadonlySet<string>> {
   if (records.length === 0) return new Set();
   const path = `${lists(context)}/${encodeURIComponent(listId)}/memberships/${change}`;
-  const response = await call(context, 'PUT', path, [...new Set(records)]);
+  const response = await call(context, 'PUT', path, records);
   if (response.status === 404) throw LIST_GONE();
   // No row can be at fault here: either the list has changed its kind, or nothing is known.
   if (response.status === 400) {
@@ -388,7 +388,7 @@ async function adopt(context: HubspotContext, batch: Batch, rows: readonly numbe
   const byAddress = new Map<string, number>();
   for (const row of rows) {
     const address = valueOf(batch.items[row]?.member.identifiers ?? [], 'email');
-    if (address !== undefined && !byAddress.has(address)) byAddress.set(address, row);
+    if (address !== undefined) byAddress.set(address, row);
   }
   if (byAddress.size === 0) return [];
   const response = await call(context, 'POST', `${contacts(context)}/batch/read`, {
