@@ -2,7 +2,7 @@ import { WarehouseError, PointerConflict } from '../core/ports.ts';
 import { Stopped, StalePlan } from '../core/run/deliver.ts';
 import { LeaseHeld } from '../core/run/lease.ts';
 import { LedgerDamaged } from '../core/run/ledger-check.ts';
-import { PlanRefused } from '../core/run/operations.ts';
+import { PlanHeld, PlanRefused } from '../core/run/operations.ts';
 import { UnknownName } from '../core/run/relations.ts';
 import { Unaccounted } from '../core/run/report.ts';
 import { StoreBusy, StoreDamaged, StoreFull } from '../core/store-errors.ts';
@@ -41,6 +41,7 @@ export async function inWorkspace(call: Call, goOn: string, work: (open: OpenWor
 /** What a failure of a run says to a person, and the exit code it means; undefined for what nobody expected. */
 export function failureOf(error: unknown): { readonly message: string; readonly exit: Exit } | undefined {
   if (error instanceof CommandFailed) return { message: error.message, exit: error.exit };
+  if (error instanceof PlanHeld) return { message: error.message, exit: EXIT.held };
   if (error instanceof UsageError || EXPECTED.some((kind) => error instanceof kind)) {
     return { message: (error as Error).message, exit: EXIT.failed };
   }

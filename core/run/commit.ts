@@ -4,7 +4,7 @@ import { type DeliveryRelations, generationQuery, ledgerCountsQuery, outcomesQue
 import { attemptOf, rowsOf } from './diff.ts';
 import { holdLease } from './lease.ts';
 import { closeLog } from './outcome-log.ts';
-import type { CommitInput, OutcomeCounts, RunPorts, Shard, SyncResult, Tasks } from './ports.ts';
+import type { CommitInput, Failure, OutcomeCounts, RunPorts, Shard, SyncResult, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { ledgerRelation, linesRelation, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
 
@@ -31,13 +31,23 @@ export function commitTask(ports: RunPorts): Tasks['commit'] {
       await store.pointers.move(sync, plan.version, pointer);
     }
     await store.leases.release(held.lease);
+    const failure = input.failure ?? tookNobody(plan.destination, outcomes.counts);
     return {
       outcomes: outcomes.counts,
       rejections: outcomes.rejections,
       requests: input.requests,
       members: pointer?.members.files.rows ?? 0,
-      ...(input.failure && { error: input.failure }),
+      ...(failure && { error: failure }),
     };
+  };
+}
+
+/** A delivery of which nothing arrived is a failure, whatever the answers were called one by one. */
+function tookNobody(destination: string, { delivered, accepted, rejected, retry }: OutcomeCounts): Failure | undefined {
+  if (delivered + accepted + rejected > 0 || retry === 0) return undefined;
+  return {
+    message: `${destination} took none of ${retry.toLocaleString('en-US')} ${retry === 1 ? 'member' : 'members'}, each tried several times.`,
+    wayOut: `Nothing that ${destination} acknowledged has changed. Look whether the platform is up, then run the sync again.`,
   };
 }
 

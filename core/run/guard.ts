@@ -63,7 +63,7 @@ function change(
 ): string {
   const percent = ((n * 100) / members).toFixed(1);
   const what = verb === 'remove' ? `${number(n)} of ${number(members)} members` : `${number(n)} members to ${number(members)}`;
-  const limit = `its limit is ${share.percent} % (never less than ${number(share.floor)} members)`;
+  const limit = `its limit is ${share.percent} % (never less than ${number(share.floor)} ${share.floor === 1 ? 'member' : 'members'})`;
   return verb === 'remove'
     ? `"${name}" would remove ${what} (${percent} %) ${preposition} ${destination}; ${limit}.`
     : `"${name}" would add ${what} (${percent} %) in ${destination}; ${limit}.`;

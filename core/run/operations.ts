@@ -39,6 +39,14 @@ export class PlanRefused extends Error {
 /** Snapshots and deltas hold what is sent; a week is enough to look into a run, and then they go. The ledger and the books stay. */
 export const DELTA_MAX_AGE = 7 * 24 * 3_600_000;
 
+/** The plan waits for a person's yes: only `approve` sends it. */
+export class PlanHeld extends PlanRefused {
+  constructor(id: string, held: string) {
+    super(`Plan ${id} is held: ${held}`);
+    this.name = 'PlanHeld';
+  }
+}
+
 export interface RunOptions {
   readonly destinations?: readonly string[];
   /** "Now" for the run; the clock's now when left out. */
@@ -140,7 +148,10 @@ async function sendPlan(ops: Operations, id: string, approved: boolean): Promise
   const document = await planDocument(ops, id);
   const { audience, tick } = document.of;
   const again = `Nothing was sent. Make a new one: sluice plan ${audience}`;
-  if (document.state === 'held' && !approved) throw new PlanRefused(`Plan ${id} is held: ${document.held ?? ''}`);
+  if (document.plans.length === 0) {
+    throw new PlanRefused(`Run ${id} was stopped by a table that breaks its contract; it has nothing to send. ${again}`);
+  }
+  if (document.state === 'held' && !approved) throw new PlanHeld(id, document.held ?? '');
   if (!['planned', 'held', 'delivering'].includes(document.state))
     throw new PlanRefused(`Plan ${id} is ${document.state}. ${again}`);
   if (document.digest !== ports.digest) throw new PlanRefused(`The files have changed since plan ${id} was made. ${again}`);

@@ -18,7 +18,11 @@ export async function runAudience(durable: Durable<Tasks>, input: RunInput, dest
   const { run, audience, tick } = input;
   const of: RunIdentity = { run, audience, tick, destinations };
   const gate = await durable.call('gate', 'gate', { audience, tick, destinations });
-  if (gate.findings.length > 0) return reportOf(input, { findings: gate.findings });
+  if (gate.findings.length > 0) {
+    const report = reportOf(input, { findings: gate.findings });
+    await durable.call('record', 'record', { of, report });
+    return report;
+  }
 
   const snapshot = await durable.call('materialize', 'materialize', { run, audience, tick, destinations });
   const plans = await durable.map('diff', destinations, 1, (scope, destination, index) =>

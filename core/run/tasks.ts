@@ -37,14 +37,17 @@ function planTask(ports: RunPorts): Tasks['plan'] {
   };
 }
 
-/** Ends the run in the books. */
+/** Ends the run in the books. One that its gate stopped has no plan there yet. */
 function recordTask(ports: RunPorts): Tasks['record'] {
   return async ({ of, report }) => {
-    const document = await ports.store.documents.get<RunDocument>('run', of.run);
-    if (document !== null) {
-      const ended: RunDocument = { ...document, state: (report as RunReport).state, report };
-      await ports.store.documents.put('run', of.run, ended);
-    }
+    const known = await ports.store.documents.get<RunDocument>('run', of.run);
+    const document = known ?? { of, digest: ports.digest, snapshot: NO_SNAPSHOT, plans: [] };
+    const { state, findings = [] } = report as RunReport;
+    const held = state === 'held' ? { held: findings.map(({ message }) => message).join('\n') } : {};
+    const ended: RunDocument = { ...document, ...held, state, report };
+    await ports.store.documents.put('run', of.run, ended);
     return null;
   };
 }
+
+const NO_SNAPSHOT = { files: { format: 'parquet', locations: [], rows: 0, bytes: 0 }, matched: 0 } as const;
