@@ -40,7 +40,7 @@ const settings = z.strictObject({
 });
 
 const secret = z.union([
-  /** Of a private app: crm.objects.contacts.read and .write, crm.lists.read and .write. */
+  /** Of a private app, an app with static auth or a service key: crm.objects.contacts.read and .write, crm.lists.read and .write. */
   z.strictObject({ access_token: z.string().min(1) }),
   z.strictObject({ client_id: z.string().min(1), client_secret: z.string().min(1), refresh_token: z.string().min(1) }),
 ]);
@@ -49,7 +49,7 @@ type Settings = z.infer<typeof settings>;
 type Secret = z.infer<typeof secret>;
 type HubspotContext = Context<Settings, Secret>;
 
-/** "Batch operations are limited to 100 records at a time": https://developers.hubspot.com/docs/api-reference/latest/crm/objects/contacts/guide, read 2026-11-22. */
+/** "Batch operations are limited to 100 records at a time": https://developers.hubspot.com/docs/api-reference/latest/crm/objects/contacts/guide, read 2026-11-23. */
 const CONTACTS_PER_CALL = 100;
 /** Ours: HubSpot documents no largest body. */
 const MAX_BYTES = 1_000_000;
@@ -81,7 +81,7 @@ export const hubspot: Connector<Settings, Secret> = {
     // The smallest of all plans; Professional and Enterprise give a private app 190.
     windows: [{ requests: 100, seconds: 10 }],
     concurrency: 4,
-    source: 'https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines, read 2026-11-22',
+    source: 'https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines, read 2026-11-23',
   },
 
   endpoint: () => 'https://api.hubapi.com',
@@ -129,7 +129,7 @@ export const hubspot: Connector<Settings, Secret> = {
     return batch.items.map((item, index) => (item.rows === 0 ? NO_KEY : (answers.get(index) ?? { kind: 'delivered' })));
   },
 
-  // The limit is the app's own, and the headers are about it: https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines, read 2026-11-22.
+  // The limit is the app's own, and the headers are about it: https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines, read 2026-11-23.
   headroom({ headers }) {
     if (headers['x-hubspot-ratelimit-remaining'] !== '0') return undefined;
     const waitMs = intervalMs(headers);
@@ -177,7 +177,7 @@ const LIST_GONE = (): DestinationBroken =>
 const valueOf = (identifiers: readonly Identifier[], namespace: string): string | undefined =>
   identifiers.find((one) => one.namespace === namespace)?.value;
 
-/** Properties are text; the empty one clears: https://developers.hubspot.com/docs/api-reference/2026-03/crm/objects/contacts/batch/update-contacts, read 2026-11-22. */
+/** Properties are text; the empty one clears: https://developers.hubspot.com/docs/api-reference/2026-03/crm/objects/contacts/batch/update-contacts, read 2026-11-23. */
 const propertyValue = (value: TraitValue): string => (value === null ? '' : String(value));
 
 function refuseTraits({ id_property, phone_property }: Settings, list: ListSpec): void {
@@ -319,7 +319,7 @@ interface Written {
 
 /**
  * One upsert by the id property. Every input has a trace id of its own, which makes HubSpot take the good rows and name the others
- * (https://developers.hubspot.com/docs/api-reference/error-handling#multi-status-errors, read 2026-11-22).
+ * (https://developers.hubspot.com/docs/api-reference/error-handling#multi-status-errors, read 2026-11-23).
  */
 async function write(context: HubspotContext, batch: Batch, rows: readonly number[]): Promise<Written> {
   const idProperty = context.settings.id_property;
@@ -449,7 +449,7 @@ async function eraseRecord(context: HubspotContext, objectId: string): Promise<O
   const response = await call(context, 'POST', `${contacts(context)}/gdpr-delete`, { objectId });
   if (response.status === 404) return { kind: 'delivered' };
   if (response.status !== 204) throw failure(response, context);
-  // Carried out within 30 days: https://knowledge.hubspot.com/privacy-and-consent/how-do-i-perform-a-gdpr-delete-in-hubspot, read 2026-11-22.
+  // A 204 says that HubSpot has been asked, not that it is done.
   return { kind: 'accepted' };
 }
 
@@ -464,7 +464,7 @@ const listAnswer = z.object({
 });
 const membershipAnswer = z.object({ recordIdsMissing: z.array(id).default([]) });
 const words = z.union([z.array(z.string()), z.string().transform((one) => [one])]).catch([]);
-/** "All fields should be treated as optional": https://developers.hubspot.com/docs/api-reference/error-handling, read 2026-11-22. */
+/** "All fields should be treated as optional": https://developers.hubspot.com/docs/api-reference/error-handling, read 2026-11-23. */
 const hubspotError = z.object({
   category: z.string().optional().catch(undefined),
   message: z.string().optional().catch(undefined),
@@ -598,7 +598,7 @@ const tokenIn = (held: Secret): string => ('access_token' in held ? held.access_
 const GRANT =
   'Install the app in the HubSpot account again, and put its client id, client secret and new refresh token into the secret.';
 
-/** The older /oauth/v1/token ends on 2027-02-16: https://developers.hubspot.com/changelog/v1-oauth-api-deprecation, read 2026-11-22. */
+/** The older /oauth/v1/token ends on 2027-02-16: https://developers.hubspot.com/changelog/v1-oauth-api-deprecation, read 2026-11-23. */
 function grantOf({ endpoint, secret: held, settings: { api_version } }: HubspotContext): TokenRequest | undefined {
   if ('access_token' in held) return undefined;
   const form = { grant_type: 'refresh_token', ...held };
@@ -625,12 +625,12 @@ function tokenRefused({ now }: HubspotContext, grant: TokenRequest, token: strin
 }
 
 const WAYS_OUT: Readonly<Record<number, string>> = {
-  401: 'Put the access token of a private app (Settings, Integrations, Private Apps) into the secret, or the client and refresh token of an app.',
+  401: 'Put a valid access token (of a private app, an app with static auth or a service key) into the secret, or the client and refresh token of an OAuth app.',
   403: 'Give the app crm.objects.contacts.read, crm.objects.contacts.write, crm.lists.read and crm.lists.write.',
   404: 'HubSpot does not know the address: leave `endpoint` out, or correct it or `api_version`.',
 };
 
-/** https://developers.hubspot.com/docs/api-reference/error-handling, read 2026-11-22: 423 lasts two seconds, 477 is a move between data centres. */
+/** https://developers.hubspot.com/docs/api-reference/error-handling, read 2026-11-23: 423 lasts two seconds, 477 is a move between data centres. */
 const LOCKED_MS = 2_000;
 /** The day ends at midnight in the time zone of the account, which no answer tells: asked again every hour. */
 const HOUR_MS = 3_600_000;

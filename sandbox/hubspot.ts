@@ -3,7 +3,7 @@ import { type Call, Refusal, type Reply, standIn } from './stand-in.ts';
 
 /**
  * HubSpot's contacts, static lists and tokens. Shapes follow https://github.com/HubSpot/HubSpot-public-api-spec-collection (Contacts, Lists and
- * OAuth, 2026-03); errors follow https://developers.hubspot.com/docs/api-reference/error-handling; both read 2026-11-22.
+ * OAuth, 2026-03); errors follow https://developers.hubspot.com/docs/api-reference/error-handling; both read 2026-11-23.
  */
 interface State {
   /** Internal name -> whether its values are unique. */
@@ -13,7 +13,7 @@ interface State {
   /** `property:value` of unique properties -> record id. */
   readonly unique: Map<string, string>;
   readonly lists: Map<string, List>;
-  /** Addresses of erased people: nobody can be written with one again. */
+  /** Addresses that an erasure named and HubSpot did not know: nobody can be written with one again. */
   readonly barred: Set<string>;
   records: number;
 }
@@ -421,7 +421,6 @@ function erase(call: Call<State>): Reply {
   if (id === undefined || contact === undefined) {
     return idProperty === 'email' ? { status: 204 } : failed(404, 'OBJECT_NOT_FOUND', 'resource not found');
   }
-  if (contact.has('email')) barred.add(contact.get('email') ?? '');
   for (const [name, value] of contact) if (properties.get(name) === true) unique.delete(`${name}:${value}`);
   contacts.delete(id);
   for (const { members } of lists.values()) members.delete(id);
