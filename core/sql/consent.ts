@@ -155,7 +155,7 @@ export function reasonSql(
 ): string {
   const code = `mod(coalesce(${state.rank}, 0), 8)`;
   const word = (of: string) =>
-    `CASE ${of} WHEN ${CODES.withdrawn} THEN 'withdrawn' WHEN ${CODES.denied} THEN 'denied' ELSE 'unknown-status' END`;
+    `CASE WHEN ${of} = ${CODES.withdrawn} THEN 'withdrawn' WHEN ${of} = ${CODES.denied} THEN 'denied' ELSE 'unknown-status' END`;
   const expired =
     policy.expiresAfter === undefined
       ? ''

@@ -46,8 +46,9 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   const { namespaces, consents, wanted } = source;
   const rows = rowsOf(source);
   if (rows.length === 0) return [];
-  const tags = namespaces.map((namespace, index) => `WHEN ${quoteText(namespace)} THEN ${quoteText(tagOf(index))}`);
-  const tag = `CASE i.namespace ${tags.join(' ')} END`;
+  // Every condition in full: Trino 435 does not compile `CASE x WHEN` where it finds a common part in two of them.
+  const tags = namespaces.map((namespace, index) => `WHEN i.namespace = ${quoteText(namespace)} THEN ${quoteText(tagOf(index))}`);
+  const tag = `CASE ${tags.join(' ')} END`;
   const levels = Array.from({ length: consents?.purposes ?? 0 }, (_, i) => ` || coalesce(b.level_${i}, '=')`).join('');
   const tagged = levels !== '' || namespaces.length > 1;
   const order = `i.tag_order, i.verified DESC, i.trust DESC NULLS LAST, i.last_seen DESC NULLS LAST, i.first_seen DESC NULLS LAST, i.value`;
@@ -259,7 +260,7 @@ function entriesSql(): string {
 
 /** May an identifier of this level go? One that no consent is about goes as the customer does. */
 function mayGo(level: string, { allowed, basis }: NonNullable<Selection['consent']>): string {
-  return `CASE ${level} WHEN '=' THEN ${allowed} WHEN '2' THEN TRUE WHEN '1' THEN ${basis} = 'opt-out' ELSE FALSE END`;
+  return `CASE WHEN ${level} = '=' THEN ${allowed} WHEN ${level} = '2' THEN TRUE WHEN ${level} = '1' THEN ${basis} = 'opt-out' ELSE FALSE END`;
 }
 
 /**

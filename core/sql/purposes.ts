@@ -24,10 +24,12 @@ export class Purposes {
   readonly levels: boolean;
   readonly #policy: ConsentPolicy;
   readonly #source: ConsentSource;
+  readonly #asked: readonly string[];
 
   constructor(policy: ConsentPolicy, source: ConsentSource) {
     this.#policy = policy;
-    const known = [...new Set(source.purposes)].filter((purpose) => policyOf(policy, purpose) !== undefined);
+    this.#asked = [...new Set(source.purposes)];
+    const known = this.#asked.filter((purpose) => policyOf(policy, purpose) !== undefined);
     this.purposes = source.tables.length === 0 ? [] : known;
     this.levels = this.purposes.length > 0 && bindsIdentifiers(source.tables);
     this.#source = { ...source, purposes: this.purposes };
@@ -71,17 +73,33 @@ export class Purposes {
     return [`${country} AS country`, `${regionSql(column(jurisdiction?.region), country)} AS region`];
   }
 
-  /** SQL of a purpose's decision over aliases `p` and `s`. `index` counts where consents can be about one identifier. */
+  /**
+   * The decisions as columns over aliases `p` (the people) and `s` (their states): `allowed_<i>`, `basis_<i>`, `consent_<i>`. Computed
+   * once and then only named: engines compile what is repeated in every place, and Trino gives up on too much of it.
+   */
+  decisions(): readonly string[] {
+    return this.#asked.flatMap((purpose, i) => {
+      const policy = policyOf(this.#policy, purpose);
+      // Fail closed (law 1): a purpose that no policy knows, and a workspace that keeps no consents, allow nothing.
+      if (policy === undefined) return [`FALSE AS allowed_${i}, 'opt-in' AS basis_${i}, '' AS jurisdiction_${i}`];
+      const { basis, jurisdiction } = jurisdictionSql(policy, 'p.country', 'p.region');
+      const index = this.purposes.indexOf(purpose);
+      const allowed =
+        index === -1
+          ? 'FALSE'
+          : allowedSql(policy, { rank: `s.rank_${index}`, refused: `s.refused_${index}` }, basis, this.#source.tick);
+      return [`${allowed} AS allowed_${i}, ${basis} AS basis_${i}, coalesce(${jurisdiction}, '') AS jurisdiction_${i}`];
+    });
+  }
+
+  /** A purpose's decision by the names of its columns. `index` counts the states, -1 when there are none. */
   decision(purpose: string): { readonly allowed: string; readonly basis: string; readonly text: string; readonly index: number } {
-    const policy = policyOf(this.#policy, purpose);
-    // Fail closed (law 1): a purpose that no policy knows, and a workspace that keeps no consents, allow nothing.
-    if (policy === undefined) return { allowed: 'FALSE', basis: `'opt-in'`, text: `'opt-in|'`, index: -1 };
-    const { basis, jurisdiction } = jurisdictionSql(policy, 'p.country', 'p.region');
-    const index = this.purposes.indexOf(purpose);
-    const allowed =
-      index === -1
-        ? 'FALSE'
-        : allowedSql(policy, { rank: `s.rank_${index}`, refused: `s.refused_${index}` }, basis, this.#source.tick);
-    return { allowed, basis, text: `${basis} || '|' || coalesce(${jurisdiction}, '')`, index };
+    const i = this.#asked.indexOf(purpose);
+    return {
+      allowed: `p.allowed_${i}`,
+      basis: `p.basis_${i}`,
+      text: `p.basis_${i} || '|' || p.jurisdiction_${i}`,
+      index: this.purposes.indexOf(purpose),
+    };
   }
 }

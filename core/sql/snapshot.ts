@@ -41,6 +41,7 @@ export interface SnapshotSync {
 
 /** The steps of the query, as relations. */
 const PEOPLE = 'sluice_people';
+const DECIDED = 'sluice_decided';
 const ERASED = 'sluice_erased';
 
 /** Namespaces that are read the same in every country. */
@@ -122,7 +123,6 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const joins = [
     ...ledgers.map(({ index }) => `LEFT JOIN sluice_ledger_${index} l_${index} ON l_${index}.member = p.member`),
     ...(erasures.length === 0 ? [] : [`LEFT JOIN ${ERASED} x ON x.customer_id = p.customer_id`]),
-    ...(consent.expressions().length === 0 ? [] : [`LEFT JOIN ${CONSENT} s ON s.customer_id = p.customer_id`]),
     ...identifierJoins(identifiers, 'p.customer_id'),
   ];
   const outer = [
@@ -140,13 +140,17 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     ...merges,
     ...erasedExpression(erasures, tick, merges.length > 0),
     ...consent.expressions(),
+    `${DECIDED} AS (
+  SELECT p.*, ${consent.decisions().join(',\n    ')}
+  FROM ${PEOPLE} p${consent.purposes.length === 0 ? '' : ` LEFT JOIN ${CONSENT} s ON s.customer_id = p.customer_id`}
+)`,
     ...identifierExpressions(identifiers),
   ];
   const sql = `WITH ${expressions.join(', ')}
 SELECT ${outer.join(',\n  ')}
 FROM (
   SELECT ${inner.join(',\n    ')}
-  FROM ${[`${PEOPLE} p`, ...joins].join('\n  ')}
+  FROM ${[`${DECIDED} p`, ...joins].join('\n  ')}
 ) y${ledgers.length === 0 ? '' : `\nWHERE ${where.join(' OR ')}`}`;
   const read = [...audiences.tables(), ...identifiers.tables, ...tables('consents'), ...erasures, ...tables('identity-changes')];
   return {
