@@ -158,6 +158,37 @@ export interface Budgets {
   pausedUntil(destination: string): Promise<number>;
 }
 
+/**
+ * Access tokens, shared by every worker: one makes a token, all use it until it ends. What is kept is sealed by who made it
+ * (connectors/oauth.ts), so a store holds nothing that could be used; `grant` is a name that tells nothing either.
+ */
+export interface Tokens {
+  /**
+   * The token of the grant while it lasts. Without one, the first who asks is told to `make` it within `leaseMs` and ends that with `put`
+   * or `release`; everybody else is told to `wait`, and asks again. A maker that died loses its turn when its time is up.
+   */
+  take(
+    grant: string,
+    leaseMs: number,
+  ): Promise<
+    | { readonly kind: 'token'; readonly token: SealedToken }
+    | { readonly kind: 'make'; readonly turn: number }
+    | { readonly kind: 'wait' }
+  >;
+  /** Keeps what was made under the turn. Somebody whose turn is over changes nothing. */
+  put(grant: string, turn: number, token: SealedToken): Promise<void>;
+  /** Gives the turn to the next who asks: the token could not be made. */
+  release(grant: string, turn: number): Promise<void>;
+  /** Forgets a token that was refused before its end, unless another has taken its place already. */
+  drop(grant: string, sealed: string): Promise<void>;
+}
+
+export interface SealedToken {
+  readonly sealed: string;
+  /** Epoch milliseconds: not handed out from then on. */
+  readonly until: number;
+}
+
 /** Documents about runs: small JSON, found by run id, newest first. */
 export interface Documents {
   put(kind: string, id: string, document: unknown): Promise<void>;
@@ -171,6 +202,7 @@ export interface Store {
   readonly pointers: Pointers;
   readonly leases: Leases;
   readonly budgets: Budgets;
+  readonly tokens: Tokens;
   readonly documents: Documents;
   close(): Promise<void>;
 }

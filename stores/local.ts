@@ -9,6 +9,7 @@ import { isAlive } from './holder.ts';
 import { LEASE_TABLE, localLeases } from './leases-local.ts';
 import { localPointers, POINTER_TABLES } from './pointers-local.ts';
 import { openDatabase } from './sqlite.ts';
+import { localTokens, TOKEN_TABLE } from './tokens-local.ts';
 
 export interface LocalStoreOptions {
   /** The folder, usually `.sluice`. Made when it is not there, readable by its owner alone: it holds what is sent. */
@@ -32,13 +33,14 @@ export async function openLocalStore({ root, clock, alive = isAlive }: LocalStor
     throw told(error, 'the folder', folder);
   }
   const state = openDatabase(join(folder, 'store.db'), POINTER_TABLES + LEASE_TABLE + DOCUMENT_TABLE, true);
-  // Apart: reservations are many and lose nothing that matters in a power cut, and commits should not wait for them.
-  const budgets = openDatabase(join(folder, 'budgets.db'), BUDGET_TABLE, false);
+  // Apart: reservations are many, and like tokens lose nothing that matters in a power cut, and commits should not wait for them.
+  const budgets = openDatabase(join(folder, 'budgets.db'), BUDGET_TABLE + TOKEN_TABLE, false);
   return {
     files: localFiles(folder),
     pointers: localPointers(state, folder),
     leases: localLeases(state, clock, alive),
     budgets: localBudgets(budgets, clock),
+    tokens: localTokens(budgets, clock),
     documents: localDocuments(state),
     async close() {
       state.close();

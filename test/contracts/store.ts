@@ -328,6 +328,70 @@ export function storeContract(name: string, { open, openAgain }: StoreUnderTest)
       });
     });
 
+    describe('tokens', () => {
+      const turnOf = (answer: Awaited<ReturnType<Store['tokens']['take']>>): number => {
+        if (answer.kind !== 'make') throw new Error(`should have been told to make it, not ${answer.kind}`);
+        return answer.turn;
+      };
+
+      it('are made by one: everybody else waits, and then all are given the same', async () => {
+        const stores = [await begin(), await again(), await again()];
+        const answers = await Promise.all(stores.map((store) => store.tokens.take('grant', MINUTE)));
+        expect(answers.map(({ kind }) => kind).toSorted()).toEqual(['make', 'wait', 'wait']);
+        const token = { sealed: 'c2VhbGVk', until: clock.now() + MINUTE };
+        const maker = answers.findIndex(({ kind }) => kind === 'make');
+        await stores[maker]!.tokens.put('grant', turnOf(answers[maker]!), token);
+        for (const store of stores) expect(await store.tokens.take('grant', MINUTE)).toEqual({ kind: 'token', token });
+        expect((await stores[0]!.tokens.take('another grant', MINUTE)).kind).toBe('make');
+      });
+
+      it('are not handed out from their end on; then one makes the next', async () => {
+        const store = await begin();
+        const token = { sealed: 'one', until: clock.now() + 1_000 };
+        await store.tokens.put('grant', turnOf(await store.tokens.take('grant', MINUTE)), token);
+        clock.move(999);
+        expect((await store.tokens.take('grant', MINUTE)).kind).toBe('token');
+        clock.move(1);
+        expect((await store.tokens.take('grant', MINUTE)).kind).toBe('make');
+        expect(await (await again()).tokens.take('grant', MINUTE)).toEqual({ kind: 'wait' });
+      });
+
+      it('that could not be made are the turn of the next; a maker that died loses its turn by time', async () => {
+        const store = await begin();
+        const failed = turnOf(await store.tokens.take('grant', MINUTE));
+        await store.tokens.release('grant', failed);
+        turnOf(await store.tokens.take('grant', MINUTE));
+        clock.move(MINUTE - 1);
+        expect(await store.tokens.take('grant', MINUTE)).toEqual({ kind: 'wait' });
+        clock.move(1);
+        expect((await store.tokens.take('grant', MINUTE)).kind).toBe('make');
+      });
+
+      it('that come after the turn is over change nothing', async () => {
+        const store = await begin();
+        const late = turnOf(await store.tokens.take('grant', MINUTE));
+        clock.move(MINUTE);
+        const next = turnOf(await store.tokens.take('grant', MINUTE));
+        const until = clock.now() + MINUTE;
+        await store.tokens.put('grant', late, { sealed: 'late', until });
+        await store.tokens.release('grant', late);
+        expect(await store.tokens.take('grant', MINUTE)).toEqual({ kind: 'wait' });
+        await store.tokens.put('grant', next, { sealed: 'next', until });
+        expect(await store.tokens.take('grant', MINUTE)).toEqual({ kind: 'token', token: { sealed: 'next', until } });
+      });
+
+      it('that were refused are dropped, and never one that has taken their place', async () => {
+        const store = await begin();
+        const until = clock.now() + MINUTE;
+        await store.tokens.put('grant', turnOf(await store.tokens.take('grant', MINUTE)), { sealed: 'one', until });
+        await store.tokens.drop('grant', 'one');
+        await store.tokens.put('grant', turnOf(await store.tokens.take('grant', MINUTE)), { sealed: 'two', until });
+        await store.tokens.drop('grant', 'one');
+        await store.tokens.drop('no such grant', 'one');
+        expect(await store.tokens.take('grant', MINUTE)).toEqual({ kind: 'token', token: { sealed: 'two', until } });
+      });
+    });
+
     describe('documents', () => {
       it('keep the last version of each, by kind and id, newest id first', async () => {
         const store = await begin();
