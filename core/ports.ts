@@ -199,6 +199,8 @@ export interface Documents {
 
 export interface Store {
   readonly files: Files;
+  /** Receipts and their chain have a root of their own: what proves is kept apart from what changes, and may refuse deletion. */
+  readonly receipts: Files;
   readonly pointers: Pointers;
   readonly leases: Leases;
   readonly budgets: Budgets;

@@ -37,6 +37,7 @@ export async function openLocalStore({ root, clock, alive = isAlive }: LocalStor
   const budgets = openDatabase(join(folder, 'budgets.db'), BUDGET_TABLE + TOKEN_TABLE, false);
   return {
     files: localFiles(folder),
+    receipts: localFiles(join(folder, 'receipts')),
     pointers: localPointers(state, folder),
     leases: localLeases(state, clock, alive),
     budgets: localBudgets(budgets, clock),

@@ -189,6 +189,18 @@ export function storeContract(name: string, { open, openAgain }: StoreUnderTest)
         expect(() => files.keyOf('/somewhere/else.parquet')).toThrow(BadKey);
       });
 
+      it('of receipts have a root of their own, written once too', async () => {
+        const { files, receipts } = await begin();
+        await receipts.write('chain/vips/meta/00000001.json', ['one']);
+        await receipts.write('chain/vips/meta/00000001.json', ['one']);
+        await expect(receipts.write('chain/vips/meta/00000001.json', ['another'])).rejects.toThrow(FileExists);
+        expect(await files.exists('chain/vips/meta/00000001.json')).toBe(false);
+        const later = (await again()).receipts;
+        expect(await later.list('')).toEqual(['chain/vips/meta/00000001.json']);
+        expect(await collect(later.lines('chain/vips/meta/00000001.json'))).toEqual(['one']);
+        expect(later.keyOf(later.location('dt=2026-03-01/a.parquet'))).toBe('dt=2026-03-01/a.parquet');
+      });
+
       it.each(['', '/', '/etc/passwd', '../out.jsonl', 'runs/../../out.jsonl', 'runs/./a', 'runs//a', '..', 'a\\..\\b', 'a\0b'])(
         'refuses the key %j everywhere, so that no name leads out of the store',
         async (key) => {
