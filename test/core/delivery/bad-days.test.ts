@@ -156,22 +156,29 @@ describe('a storm of 429', () => {
   });
 
   it('pauses the other workers too, through the shared budget', async () => {
+    const requests: number[] = [];
     const world = await makeWorld({
       members: 100,
-      reply: (_call, n) => (n === 1 ? { status: 429, headers: { 'retry-after': '60' } } : 'take'),
+      reply: (_call, n) => {
+        requests.push(world.clock.now());
+        return n === 1 ? { status: 429, headers: { 'retry-after': '60' } } : 'take';
+      },
     });
-    const first = world.deliver();
-    while (world.platform.calls.length === 0) await wait(1);
-    await wait(1);
-    const before = world.clock.now();
     await world.store.files.write('delta/other.jsonl', [
       JSON.stringify({ k: keyOf(900), op: 'add', h: '0', ids: ['email:x'], c: ['ads', 'opt-in', null] }),
     ]);
-    const second = await world.deliver({ shard: { key: 'delta/other.jsonl', log: 'log/other.jsonl' } });
-    await first;
-    expect(second.counts.delivered).toBe(1);
-    expect(world.clock.now() - before).toBeGreaterThanOrEqual(55_000);
-    expect(world.platform.calls).toHaveLength(3);
+    // Time stands until the second worker has begun: it begins inside the pause.
+    const begun = Promise.withResolvers<void>();
+    const standing = world.clock.during(() => begun.promise);
+    const start = world.clock.now();
+    const first = world.deliver();
+    while ((await world.store.budgets.pausedUntil('bulk-eu')) <= start) await wait(1);
+    const second = world.deliver({ shard: { key: 'delta/other.jsonl', log: 'log/other.jsonl' } });
+    begun.resolve();
+    await standing;
+    expect((await second).counts.delivered).toBe(1);
+    expect((await first).counts.delivered).toBe(100);
+    expect(requests.map((at) => at >= start + 60_000)).toEqual([false, true, true]);
   });
 
   it('that lasts until tomorrow hands the shard back with the time to come back at', async () => {
