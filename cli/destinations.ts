@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { ClosableHttp, HttpOptions } from '../connectors/http.ts';
 import { type Connector, type Context, DestinationBroken } from '../core/connector.ts';
 import type { Destination } from '../core/model.ts';
-import type { Secrets } from '../core/ports.ts';
+import type { Secrets, Tokens } from '../core/ports.ts';
 import type { RunPorts } from '../core/run/ports.ts';
 import { SecretUnusable } from '../stores/secrets-local.ts';
 
@@ -19,6 +19,7 @@ export interface DestinationsInput {
   readonly overrideFor: (destination: Destination) => Override | undefined;
   readonly timeoutMs: number | undefined;
   readonly now: () => number;
+  readonly tokens: Tokens;
   /** The workspace's folder: an endpoint that is a path and no address starts there. */
   readonly dir: string;
 }
@@ -61,6 +62,7 @@ export function openDestinations(input: DestinationsInput): Destinations {
         endpoint,
         http: httpFor(destination, endpoint),
         now: input.now,
+        tokens: input.tokens,
       };
     },
     async close() {

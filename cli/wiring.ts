@@ -81,6 +81,7 @@ export async function openWorkspace(dir: string, options: OpenOptions = {}): Pro
     overrideFor: options.overrideFor ?? (() => undefined),
     timeoutMs: options.timeoutMs ?? timeoutOf(process.env.SLUICE_HTTP_TIMEOUT_MS),
     now: () => clock.now(),
+    tokens: store.tokens,
     dir,
   });
   const ports: RunPorts = {

@@ -16,18 +16,9 @@ import {
   RowsRefused,
   TryAgain,
 } from '../core/connector.ts';
-import {
-  countryCode,
-  emailForGoogle,
-  maid,
-  nameWithoutTitles,
-  phone,
-  plainText,
-  postalCode,
-  sha256Hex,
-} from '../core/identifiers.ts';
+import { countryCode, emailForGoogle, maid, nameWithoutTitles, phone, plainText, postalCode } from '../core/identifiers.ts';
 import { json, reasonCode, statusError } from './http.ts';
-import { accessToken, forgetToken, type TokenRequest } from './oauth.ts';
+import { accessToken, tokenRefused, type TokenRequest } from './oauth.ts';
 
 /** Google Customer Match through the Data Manager API, which answers with counts, later. docs/connectors/google.md */
 
@@ -476,14 +467,14 @@ async function call(
   rows?: readonly Row[],
 ): Promise<unknown> {
   const grant = grantOf(context);
-  const { accessToken: token } = await accessToken(context, grant);
+  const token = await accessToken(context, grant);
   const { quota_project, login_account_id, login_account_type, linked_account_id } = context.settings;
   const ofLists = path.startsWith('/v1/accountTypes/');
   const response = await context.http({
     method,
     url: `${context.endpoint}${path}`,
     headers: {
-      authorization: `Bearer ${token}`,
+      authorization: `Bearer ${token.accessToken}`,
       ...(body !== undefined && { 'content-type': 'application/json' }),
       ...(quota_project !== undefined && { 'x-goog-user-project': quota_project }),
       // Calls that send people name these accounts in the body instead.
@@ -495,7 +486,7 @@ async function call(
     body,
   });
   if (response.status === 200) return json(response);
-  if (response.status === 401) throw tokenRefused(context, grant, token);
+  if (response.status === 401) throw await tokenRefused(context, grant, token);
   throw errorOf(response, context.now(), rows);
 }
 
@@ -503,26 +494,21 @@ const TOKEN =
   'Make a new refresh token with the scope https://www.googleapis.com/auth/datamanager (or a new key of the service account) and put it into the secret.';
 const REFRESH_GRANT = 'refresh_token';
 const JWT_GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
-/** An assertion may live an hour; one is used for the first fifty minutes of it, so that all who ask meanwhile ask with the same. */
+/** An assertion may live an hour (https://developers.google.com/identity/protocols/oauth2/service-account, read 2026-11-22); it is used at once. */
 const ASSERTION_SECONDS = 3_600;
-const ASSERTION_USE_SECONDS = 3_000;
 
 function grantOf({ settings: { token_url }, secret: held, endpoint, now }: GoogleContext): TokenRequest {
   const url = token_url ?? (endpoint === HOST ? TOKEN_URL : `${endpoint}/token`);
-  const grant = { platform: 'Google', url, wayOut: TOKEN };
-  if ('refresh_token' in held) {
-    const { client_id, client_secret, refresh_token } = held as {
-      client_id: string;
-      client_secret: string;
-      refresh_token: string;
-    };
-    return { ...grant, form: { grant_type: REFRESH_GRANT, client_id, client_secret, refresh_token } };
-  }
+  return { platform: 'Google', url, grant: held, wayOut: TOKEN, form: () => formOf(held, url, now()) };
+}
+
+function formOf(held: GoogleContext['secret'], url: string, now: number): Record<string, string> {
+  if ('refresh_token' in held) return { grant_type: REFRESH_GRANT, ...held };
   const { client_email, private_key } = held as { client_email: string; private_key: string };
-  const issued = Math.floor(now() / 1000 / ASSERTION_USE_SECONDS) * ASSERTION_USE_SECONDS;
+  const issued = Math.floor(now / 1000);
   const claims = { iss: client_email, scope: SCOPE, aud: url, iat: issued, exp: issued + ASSERTION_SECONDS };
   const signed = `${encoded({ alg: 'RS256', typ: 'JWT' })}.${encoded(claims)}`;
-  return { ...grant, form: { grant_type: JWT_GRANT, assertion: `${signed}.${signatureOf(signed, private_key)}` } };
+  return { grant_type: JWT_GRANT, assertion: `${signed}.${signatureOf(signed, private_key)}` };
 }
 
 const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -533,25 +519,6 @@ function signatureOf(signed: string, key: string): string {
   } catch {
     throw new DestinationBroken('The private key of the service account cannot be read.', TOKEN);
   }
-}
-
-/** Grant -> the token of it that was refused last. */
-const refusedTokens = new Map<string, { readonly token: string; readonly at: number }>();
-/** A second token refused this soon is no accident. */
-const AGAIN_MS = 10 * 60_000;
-
-/** A token may be withdrawn before it ends: one new one is made, by whoever hears of it first. If that is refused too, it is the grant. */
-function tokenRefused({ now }: GoogleContext, grant: TokenRequest, token: string): Error {
-  const key = sha256Hex(JSON.stringify([grant.url, grant.form]));
-  const last = refusedTokens.get(key);
-  if (last?.token !== token) {
-    forgetToken(grant);
-    refusedTokens.set(key, { token, at: now() });
-    if (last !== undefined && now() - last.at < AGAIN_MS) {
-      return new DestinationBroken('Google refused the access token, and the next one.', TOKEN);
-    }
-  }
-  return new TryAgain('Google refused the access token; a new one is made.');
 }
 
 const failed = z.object({

@@ -13,9 +13,9 @@ import {
   type TraitValue,
   TryAgain,
 } from '../core/connector.ts';
-import { email, phone, plainText, sha256Hex } from '../core/identifiers.ts';
+import { email, phone, plainText } from '../core/identifiers.ts';
 import { json, reasonCode, retryAfter, statusError } from './http.ts';
-import { accessToken, forgetToken, type TokenRequest } from './oauth.ts';
+import { accessToken, tokenRefused, type TokenRequest } from './oauth.ts';
 
 /** HubSpot: an audience is a static list of contacts, which are known by a unique property of their own. docs/connectors/hubspot.md */
 
@@ -578,18 +578,18 @@ const noIdProperty = (name: string): DestinationBroken =>
 /** One exchange, with a token: the static one, or one that is renewed before it ends. */
 async function call(context: HubspotContext, method: HttpRequest['method'], path: string, body?: unknown): Promise<HttpResponse> {
   const grant = grantOf(context);
-  const token = grant === undefined ? tokenIn(context.secret) : (await accessToken(context, grant)).accessToken;
+  const token = grant === undefined ? undefined : await accessToken(context, grant);
   const response = await context.http({
     method,
     url: `${context.endpoint}${path}`,
     headers: {
-      authorization: `Bearer ${token}`,
+      authorization: `Bearer ${token?.accessToken ?? tokenIn(context.secret)}`,
       accept: 'application/json',
       ...(body !== undefined && { 'content-type': 'application/json' }),
     },
     ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
-  if (response.status === 401 && grant !== undefined) throw tokenRefused(context, grant, token);
+  if (response.status === 401 && grant !== undefined && token !== undefined) throw await tokenRefused(context, grant, token);
   return response;
 }
 
@@ -601,27 +601,8 @@ const GRANT =
 /** The older /oauth/v1/token ends on 2027-02-16: https://developers.hubspot.com/changelog/v1-oauth-api-deprecation, read 2026-11-23. */
 function grantOf({ endpoint, secret: held, settings: { api_version } }: HubspotContext): TokenRequest | undefined {
   if ('access_token' in held) return undefined;
-  const form = { grant_type: 'refresh_token', ...held };
-  return { platform: 'HubSpot', url: `${endpoint}/oauth/${api_version}/token`, form, wayOut: GRANT };
-}
-
-/** Grant -> the token of it that was refused last. */
-const refusedTokens = new Map<string, { readonly token: string; readonly at: number }>();
-/** A second token refused this soon is no accident. */
-const AGAIN_MS = 10 * 60_000;
-
-/** A token may be withdrawn before it ends: one new one is made, by whoever hears of it first. If that is refused too, it is the grant. */
-function tokenRefused({ now }: HubspotContext, grant: TokenRequest, token: string): Error {
-  const key = sha256Hex(JSON.stringify([grant.url, grant.form]));
-  const last = refusedTokens.get(key);
-  if (last?.token !== token) {
-    forgetToken(grant);
-    refusedTokens.set(key, { token, at: now() });
-    if (last !== undefined && now() - last.at < AGAIN_MS) {
-      return new DestinationBroken('HubSpot refused the access token, and the next one.', GRANT);
-    }
-  }
-  return new TryAgain('HubSpot refused the access token; a new one is made.');
+  const form = () => ({ grant_type: 'refresh_token', ...held });
+  return { platform: 'HubSpot', url: `${endpoint}/oauth/${api_version}/token`, grant: held, form, wayOut: GRANT };
 }
 
 const WAYS_OUT: Readonly<Record<number, string>> = {

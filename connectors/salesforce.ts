@@ -17,9 +17,9 @@ import {
   type TraitValue,
   TryAgain,
 } from '../core/connector.ts';
-import { email, phone, plainText, sha256Hex } from '../core/identifiers.ts';
+import { email, phone, plainText } from '../core/identifiers.ts';
 import { json, reasonCode, statusError } from './http.ts';
-import { accessToken, forgetToken, type Token, type TokenRequest } from './oauth.ts';
+import { accessToken, type Token, tokenRefused, type TokenRequest } from './oauth.ts';
 
 /**
  * Salesforce: an audience is a campaign, its members campaign members. Contacts (or leads) are upserted by an external id and never
@@ -572,7 +572,8 @@ async function call(
   path: string,
   body?: string | object,
 ): Promise<HttpResponse> {
-  const { grant, token } = await tokenOf(context);
+  const grant = grantOf(context);
+  const token = await accessToken(context, grant);
   const csv = typeof body === 'string';
   const response = await context.http({
     method,
@@ -583,7 +584,7 @@ async function call(
     },
     ...(body !== undefined && { body: csv ? body : JSON.stringify(body) }),
   });
-  if (response.status === 401) throw tokenRefused(context, grant, token.accessToken);
+  if (response.status === 401) throw await tokenRefused(context, grant, token);
   return response;
 }
 
@@ -637,48 +638,34 @@ const JWT_GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 /** Salesforce takes an assertion for a few minutes (OAuth 2.0 JWT Bearer Flow, read 2026-11-22): it is signed anew for every token. */
 const ASSERTION_SECONDS = 180;
 /** Tokens come without their end; an org can end sessions after 15 minutes, and a 401 before that makes a new one. */
-const TOKEN_USE_MS = 25 * 60_000;
-
-/** The grant in use for a secret: its form names the token in `oauth.ts`, so it stays the same while the token does. */
-const grants = new Map<string, { readonly request: TokenRequest; readonly until: number }>();
-
-const nameOf = ({ endpoint, settings: { login_url }, secret: held }: SalesforceContext): string =>
-  sha256Hex(JSON.stringify([endpoint, login_url, held]));
-
-async function tokenOf(context: SalesforceContext): Promise<{ grant: TokenRequest; token: Token }> {
-  const name = nameOf(context);
-  let held = grants.get(name);
-  if (held === undefined || held.until <= context.now()) {
-    if (held !== undefined) forgetToken(held.request);
-    held = { request: grantOf(context), until: context.now() + TOKEN_USE_MS };
-    grants.set(name, held);
-  }
-  try {
-    return { grant: held.request, token: await accessToken(context, held.request) };
-  } catch (error) {
-    // The next try signs anew: by then this assertion may have ended.
-    if (grants.get(name) === held) grants.delete(name);
-    throw error;
-  }
-}
+const TOKEN_LIFE_MS = 26 * 60_000;
 
 function grantOf({ settings: { login_url }, secret: held, endpoint, now }: SalesforceContext): TokenRequest {
-  const grant = { platform: 'Salesforce', url: `${endpoint}/services/oauth2/token`, wayOut: WAYS_OUT[401] };
+  return {
+    platform: 'Salesforce',
+    url: `${endpoint}/services/oauth2/token`,
+    grant: { ...held, login_url },
+    lifeMs: TOKEN_LIFE_MS,
+    wayOut: WAYS_OUT[401],
+    form: () => formOf(held, login_url, now()),
+  };
+}
+
+function formOf(held: SalesforceContext['secret'], loginUrl: string, now: number): Record<string, string> {
   if ('refresh_token' in held) {
     const { client_id, client_secret, refresh_token } = held;
-    const form = { grant_type: 'refresh_token', client_id, refresh_token, ...(client_secret !== undefined && { client_secret }) };
-    return { ...grant, form };
+    return { grant_type: 'refresh_token', client_id, refresh_token, ...(client_secret !== undefined && { client_secret }) };
   }
-  const { hostname } = new URL(login_url);
+  const { hostname } = new URL(loginUrl);
   const test = hostname === 'test.salesforce.com' || hostname.endsWith('.sandbox.my.salesforce.com');
   const claims = {
     iss: held.client_id,
     sub: held.username,
     aud: `https://${test ? 'test' : 'login'}.salesforce.com`,
-    exp: Math.floor(now() / 1000) + ASSERTION_SECONDS,
+    exp: Math.floor(now / 1000) + ASSERTION_SECONDS,
   };
   const signed = `${encoded({ alg: 'RS256', typ: 'JWT' })}.${encoded(claims)}`;
-  return { ...grant, form: { grant_type: JWT_GRANT, assertion: `${signed}.${signatureOf(signed, held.private_key)}` } };
+  return { grant_type: JWT_GRANT, assertion: `${signed}.${signatureOf(signed, held.private_key)}` };
 }
 
 const encoded = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -701,24 +688,4 @@ function instanceOf({ endpoint }: SalesforceContext, { extra }: Token): string {
   const url = URL.parse(instance);
   if (url?.protocol === 'https:' && SALESFORCE_HOST.test(url.hostname)) return url.origin;
   throw new DestinationBroken('The token is for a host that is none of Salesforce.', 'Correct login_url or `endpoint`.');
-}
-
-/** Grant -> the token of it that was refused last. */
-const refusedTokens = new Map<string, { readonly token: string; readonly at: number }>();
-/** A second token refused this soon is no accident. */
-const AGAIN_MS = 10 * 60_000;
-
-/** A session may end before its time: one new token is made, by whoever hears of it first. If that is refused too, it is the user. */
-function tokenRefused(context: SalesforceContext, grant: TokenRequest, token: string): Error {
-  const name = nameOf(context);
-  const last = refusedTokens.get(name);
-  if (last?.token !== token) {
-    if (grants.get(name)?.request === grant) grants.delete(name);
-    forgetToken(grant);
-    refusedTokens.set(name, { token, at: context.now() });
-    if (last !== undefined && context.now() - last.at < AGAIN_MS) {
-      return new DestinationBroken('Salesforce refused the access token, and the next one.', WAYS_OUT[401]);
-    }
-  }
-  return new TryAgain('Salesforce refused the access token; a new one is made.');
 }

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Basis, BudgetWindow, Mode } from './model.ts';
+import type { Tokens } from './ports.ts';
 
 /**
  * Plug point 1: what the engine and a platform's connector promise each other.
@@ -159,6 +160,8 @@ export interface Context<Settings, Secret> {
   readonly http: Http;
   /** Epoch milliseconds now, for signatures and token expiry. */
   readonly now: () => number;
+  /** Where workers of other processes find the access tokens that one of them made. Without it they are shared within this process. */
+  readonly tokens?: Tokens;
 }
 
 export interface HttpRequest {
