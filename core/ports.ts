@@ -126,6 +126,13 @@ export interface Pointers {
   move(sync: string, expected: number, next: Pointer): Promise<void>;
   /** Every generation that was ever current and is still kept, newest first. */
   history(sync: string): Promise<readonly Pointer[]>;
+  /** Every sync that ever had a pointer, in the order of their names: also those that no file speaks of any more. */
+  syncs(): Promise<readonly string[]>;
+  /**
+   * Erasure alone: puts `next` in the place of the kept pointer of the same version. Only `members` and `rejections` may differ, and the
+   * caller holds the sync's lease. Refuses (`PointerConflict`) when there is no such version, and `RangeError` when anything else differs.
+   */
+  rewrite(sync: string, next: Pointer): Promise<void>;
 }
 
 export interface Lease {
@@ -197,6 +204,34 @@ export interface Documents {
   list<T>(kind: string, options?: { readonly limit?: number }): Promise<readonly { readonly id: string; readonly document: T }[]>;
 }
 
+/** Somebody who is not to be sent, whatever a delta says that was made before. Keyed hashes only. */
+export interface StopEntry {
+  /** 32 hex: keyed hash of the customer id. */
+  readonly member: string;
+  /** Null: for every purpose. */
+  readonly purpose: string | null;
+  /** An `erased` entry is the tombstone of the customer id: it has no purpose, and is never lifted. */
+  readonly why: 'no-consent' | 'erased';
+  /** Epoch ms from which it holds: a consent record that began later overrides one of `no-consent`. */
+  readonly at: number;
+}
+
+/**
+ * The stop list of a workspace, shared by every worker of every audience: what reaches a delivery that is running. Small: withdrawals that
+ * the tables do not know yet, and the erased. A member has at most one entry a purpose (and one for all).
+ */
+export interface StopList {
+  /** Durable when it resolves. Of two entries for the same member and purpose the earlier `at` holds, and `erased` over `no-consent`. */
+  add(entries: readonly StopEntry[]): Promise<void>;
+  /**
+   * Entries in force that were added or changed after `cursor` (null: all that are in force), and the cursor to ask with next time. May give
+   * an entry again; never leaves one out that was durable before the call began. What was lifted is not told.
+   */
+  since(cursor: string | null): Promise<{ readonly entries: readonly StopEntry[]; readonly cursor: string }>;
+  /** Ends entries of `no-consent`; those that are not there, and the erased, are left alone. */
+  lift(entries: readonly Pick<StopEntry, 'member' | 'purpose'>[]): Promise<void>;
+}
+
 export interface Store {
   readonly files: Files;
   /** Receipts and their chain have a root of their own: what proves is kept apart from what changes, and may refuse deletion. */
@@ -206,6 +241,7 @@ export interface Store {
   readonly budgets: Budgets;
   readonly tokens: Tokens;
   readonly documents: Documents;
+  readonly stops: StopList;
   close(): Promise<void>;
 }
 

@@ -9,6 +9,7 @@ import { isAlive } from './holder.ts';
 import { LEASE_TABLE, localLeases } from './leases-local.ts';
 import { localPointers, POINTER_TABLES } from './pointers-local.ts';
 import { openDatabase } from './sqlite.ts';
+import { localStopList, STOP_TABLE } from './stops-local.ts';
 import { localTokens, TOKEN_TABLE } from './tokens-local.ts';
 
 export interface LocalStoreOptions {
@@ -32,7 +33,7 @@ export async function openLocalStore({ root, clock, alive = isAlive }: LocalStor
       throw new Error(`${folder} is a file; the store needs a folder of that name.`, { cause: error });
     throw told(error, 'the folder', folder);
   }
-  const state = openDatabase(join(folder, 'store.db'), POINTER_TABLES + LEASE_TABLE + DOCUMENT_TABLE, true);
+  const state = openDatabase(join(folder, 'store.db'), POINTER_TABLES + LEASE_TABLE + DOCUMENT_TABLE + STOP_TABLE, true);
   // Apart: reservations are many, and like tokens lose nothing that matters in a power cut, and commits should not wait for them.
   const budgets = openDatabase(join(folder, 'budgets.db'), BUDGET_TABLE + TOKEN_TABLE, false);
   return {
@@ -43,6 +44,7 @@ export async function openLocalStore({ root, clock, alive = isAlive }: LocalStor
     budgets: localBudgets(budgets, clock),
     tokens: localTokens(budgets, clock),
     documents: localDocuments(state),
+    stops: localStopList(state),
     async close() {
       state.close();
       budgets.close();

@@ -73,6 +73,27 @@ export function localPointers(db: Database, root: string): Pointers {
       ) as Stored[];
       return rows.filter((row) => isWhole(sync, row)).map((row) => decode(row.body));
     },
+    async syncs() {
+      const rows = db.read((sql) => sql.prepare('SELECT DISTINCT sync FROM pointers ORDER BY sync').all());
+      return rows.map((row) => String(row['sync']));
+    },
+    async rewrite(sync, next) {
+      const body = encode(next);
+      const checksum = checksumOf(sync, next.version, body);
+      db.transaction((sql) => {
+        const row = sql
+          .prepare('SELECT version, body, checksum FROM pointers WHERE sync = ? AND version = ?')
+          .get(sync, next.version) as Stored | undefined;
+        if (row === undefined || !isWhole(sync, row))
+          throw new PointerConflict(`The ledger of ${sync} has no sound version ${next.version}. Nothing was written.`);
+        if (JSON.stringify(frameOf(decode(row.body))) !== JSON.stringify(frameOf(next)))
+          throw new RangeError(`Version ${next.version} of ${sync} may only be rewritten with other files.`);
+        sql
+          .prepare('UPDATE pointers SET body = ?, checksum = ? WHERE sync = ? AND version = ?')
+          .run(body, checksum, sync, next.version);
+        sql.prepare('UPDATE current SET checksum = ? WHERE sync = ? AND version = ?').run(checksum, sync, next.version);
+      });
+    },
   };
 }
 
@@ -83,6 +104,10 @@ function mapLocations(pointer: Pointer, change: (location: string) => string): P
   });
   return { ...pointer, members: changed(pointer.members), rejections: changed(pointer.rejections) };
 }
+
+/** A pointer without its files. */
+const frameOf = ({ members: _members, rejections: _rejections, ...frame }: Pointer): unknown =>
+  Object.entries(frame).toSorted(([a], [b]) => (a < b ? -1 : 1));
 
 const checksumOf = (sync: string, version: number, body: string): string =>
   createHash('sha256')

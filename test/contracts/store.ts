@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Clock, type Pointer, PointerConflict, type Store } from '../../core/ports.ts';
+import { type Clock, type Pointer, PointerConflict, type StopEntry, type Store } from '../../core/ports.ts';
 import { BadKey, FileExists, MissingFile } from '../../core/store-errors.ts';
 
 /** A clock that stands still until it is moved. */
@@ -257,6 +257,42 @@ export function storeContract(name: string, { open, openAgain }: StoreUnderTest)
         expect((await store.pointers.get(SYNC))?.fence).toBe(next.fence);
       });
 
+      it('name every sync that ever had one', async () => {
+        const store = await begin();
+        expect(await store.pointers.syncs()).toEqual([]);
+        await store.pointers.move(SYNC, 0, pointerOf(store, 1));
+        await store.pointers.move(SYNC, 1, pointerOf(store, 2));
+        await store.pointers.move('churned/braze-eu', 0, pointerOf(store, 1));
+        expect(await (await again()).pointers.syncs()).toEqual(['churned/braze-eu', SYNC]);
+      });
+
+      it('are rewritten with other files for an erasure, current or not, and keep their place in the history', async () => {
+        const store = await begin();
+        const all = [1, 2, 3].map((version) => pointerOf(store, version));
+        for (const [i, pointer] of all.entries()) await store.pointers.move(SYNC, i, pointer);
+        const cleaned = all.map((pointer) => ({
+          ...pointer,
+          members: { files: { ...pointer.members.files, rows: 0 }, checksums: [{ sha256: 'b'.repeat(64), bytes: 1 }] },
+        }));
+        await store.pointers.rewrite(SYNC, cleaned[0]!);
+        await store.pointers.rewrite(SYNC, cleaned[2]!);
+        const other = await again();
+        expect(await other.pointers.get(SYNC)).toEqual(cleaned[2]);
+        expect(await other.pointers.history(SYNC)).toEqual([cleaned[2], all[1], cleaned[0]]);
+        await other.pointers.move(SYNC, 3, pointerOf(store, 4));
+        expect((await store.pointers.get(SYNC))?.version).toBe(4);
+      });
+
+      it('are not rewritten with another generation, list or fence, nor where there is no such version', async () => {
+        const store = await begin();
+        await store.pointers.move(SYNC, 0, pointerOf(store, 1));
+        await expect(store.pointers.rewrite(SYNC, pointerOf(store, 2))).rejects.toThrow(PointerConflict);
+        await expect(store.pointers.rewrite('no/such', pointerOf(store, 1))).rejects.toThrow(PointerConflict);
+        await expect(store.pointers.rewrite(SYNC, { ...pointerOf(store, 1), at: 5 })).rejects.toThrow(RangeError);
+        await expect(store.pointers.rewrite(SYNC, { ...pointerOf(store, 1), fence: 9 })).rejects.toThrow(RangeError);
+        expect(await store.pointers.history(SYNC)).toEqual([pointerOf(store, 1)]);
+      });
+
       it('lets one of many win a race for the same version', async () => {
         const stores = [await begin(), await again(), await again()];
         const moves = await Promise.allSettled(stores.map((store) => store.pointers.move(SYNC, 0, pointerOf(store, 1))));
@@ -401,6 +437,65 @@ export function storeContract(name: string, { open, openAgain }: StoreUnderTest)
         await store.tokens.drop('grant', 'one');
         await store.tokens.drop('no such grant', 'one');
         expect(await store.tokens.take('grant', MINUTE)).toEqual({ kind: 'token', token: { sealed: 'two', until } });
+      });
+    });
+
+    describe('the stop list', () => {
+      const entry = (
+        member: string,
+        purpose: string | null = 'ads',
+        at = 1_000,
+        why: StopEntry['why'] = 'no-consent',
+      ): StopEntry => ({ member: member.repeat(32), purpose, why, at });
+
+      it('law 8: tells every process what is new since it asked last, each entry once at least', async () => {
+        const store = await begin();
+        const other = await again();
+        const nothing = await other.stops.since(null);
+        expect(nothing.entries).toEqual([]);
+        await store.stops.add([entry('a'), entry('b', null, 2_000, 'erased')]);
+        const first = await other.stops.since(nothing.cursor);
+        expect(first.entries).toEqual([entry('a'), entry('b', null, 2_000, 'erased')]);
+        await store.stops.add([entry('c'), entry('a', 'mail')]);
+        await store.stops.add([]);
+        const second = await other.stops.since(first.cursor);
+        expect(second.entries).toEqual(expect.arrayContaining([entry('c'), entry('a', 'mail')]));
+        expect((await store.stops.since(null)).entries).toHaveLength(4);
+        expect((await store.stops.since(second.cursor)).entries.filter((one) => one.member === 'x'.repeat(32))).toEqual([]);
+      });
+
+      it('keeps the earliest time of a member and purpose, and never takes an erasure for less', async () => {
+        const store = await begin();
+        await store.stops.add([entry('a', 'ads', 3_000), entry('a', 'ads', 2_000), entry('a', 'ads', 4_000)]);
+        await store.stops.add([entry('b', null, 1_000, 'erased'), entry('b', null, 900)]);
+        await store.stops.add([entry('c', null, 1_000), entry('c', null, 2_000, 'erased')]);
+        const { entries } = await (await again()).stops.since(null);
+        expect(entries.toSorted((a, b) => (a.member < b.member ? -1 : 1))).toEqual([
+          entry('a', 'ads', 2_000),
+          entry('b', null, 900, 'erased'),
+          entry('c', null, 1_000, 'erased'),
+        ]);
+      });
+
+      it('tells an entry again when it changed, so that an erasure reaches who knew of a withdrawal', async () => {
+        const store = await begin();
+        await store.stops.add([entry('a', null)]);
+        const { cursor } = await store.stops.since(null);
+        await store.stops.add([entry('a', null, 5_000, 'erased')]);
+        expect((await store.stops.since(cursor)).entries).toEqual([entry('a', null, 1_000, 'erased')]);
+      });
+
+      it('lifts what is no longer needed, never an erasure, and what comes back is new', async () => {
+        const store = await begin();
+        await store.stops.add([entry('a'), entry('b', null, 1_000, 'erased'), entry('c')]);
+        const { cursor } = await store.stops.since(null);
+        await store.stops.lift([entry('a'), entry('b', null), entry('d')]);
+        expect((await store.stops.since(null)).entries).toEqual(
+          expect.arrayContaining([entry('b', null, 1_000, 'erased'), entry('c')]),
+        );
+        expect((await store.stops.since(null)).entries).toHaveLength(2);
+        await store.stops.add([entry('a', 'ads', 9_000)]);
+        expect((await (await again()).stops.since(cursor)).entries).toEqual(expect.arrayContaining([entry('a', 'ads', 9_000)]));
       });
     });
 
