@@ -1,3 +1,4 @@
+import { type Evidence, type EvidenceStatus, SEPARATOR } from './evidence.ts';
 import { COUNTRIES, subdivisionsOf } from './iso-3166.ts';
 import type { Basis, ConsentStatus, PurposePolicy } from './model.ts';
 import { minus } from './time.ts';
@@ -15,6 +16,9 @@ export interface ConsentRecord {
   readonly from: number | null;
   /** When it ended; `null` while it is open. */
   readonly to: number | null;
+  /** The company's names for where it came from and for the record itself, where the table keeps them. */
+  readonly source?: string | null;
+  readonly id?: string | null;
 }
 
 /** What the customers table says of where a person lives, as it is written there. */
@@ -41,6 +45,8 @@ export interface ConsentDecision {
   readonly basis: Basis;
   /** ISO 3166 code whose law was applied; null when unknown. */
   readonly jurisdiction: string | null;
+  /** The record that decided. */
+  readonly evidence: Evidence;
 }
 
 /**
@@ -50,6 +56,8 @@ export interface ConsentDecision {
 export const CODES = { ended: 1, granted: 2, pending: 3, 'unknown-status': 5, denied: 6, withdrawn: 7 } as const;
 /** From here on a record refuses. */
 export const REFUSAL = 5;
+/** A record's place in the order: its start times this, plus its code. */
+export const RADIX = 16;
 
 /**
  * Whether a customer may be sent for a purpose.
@@ -63,53 +71,69 @@ export function decide(
   residence: Residence,
   now: number,
 ): ConsentDecision {
-  if (policy === undefined) return { allowed: false, reason: 'no-policy', basis: 'opt-in', jurisdiction: null };
+  if (policy === undefined)
+    return { allowed: false, reason: 'no-policy', basis: 'opt-in', jurisdiction: null, evidence: noRecord('no-policy') };
   const where = jurisdictionOf(residence, policy);
-  return { ...decideOn(records, policy, where.basis, now), ...where };
+  const record = deciding(records, now);
+  const { allowed, reason } = judge(record, policy, where.basis, now);
+  const evidence: Evidence =
+    record === undefined
+      ? noRecord(reason)
+      : { reason, status: statusOf(record.code), began: record.from, source: opaque(record.source), record: opaque(record.id) };
+  return { allowed, reason, ...where, evidence };
 }
 
-function decideOn(
-  records: readonly ConsentRecord[],
+interface Started {
+  readonly from: number;
+  readonly code: number;
+  readonly source?: string | null | undefined;
+  readonly id?: string | null | undefined;
+}
+
+/** The record that decides, undefined when none has started. */
+function deciding(records: readonly ConsentRecord[], now: number): Started | undefined {
+  const started = records
+    .flatMap(({ status, from, to, source, id }): Started[] => {
+      const code = to !== null && to <= now ? CODES.ended : CODES[status ?? 'unknown-status'];
+      // Nobody knows when it began: a refusal counts as the latest, anything else as nothing.
+      if (from === null) return code >= REFUSAL ? [{ from: now, code, source, id }] : [];
+      return from <= now ? [{ from, code, source, id }] : [];
+    })
+    .toSorted((a, b) => b.from - a.from || b.code - a.code || (nameOf(a) < nameOf(b) ? -1 : 1));
+  const [last] = started;
+  // The last one has ended: an earlier refusal that is still open counts again, an earlier grant does not revive.
+  return last?.code === CODES.ended ? (started.find(({ code }) => code >= REFUSAL) ?? last) : last;
+}
+
+/** Of records that say the same since the same moment, the first by name is named as the one that decided. */
+const nameOf = ({ source, id }: Started): string => `${opaque(source) ?? ''}${SEPARATOR}${opaque(id) ?? ''}`;
+
+/** What looks like an address is no name for a record: it would live on in receipts. */
+const opaque = (name: string | null | undefined): string | null => (name && !name.includes('@') ? name : null);
+
+function judge(
+  record: Started | undefined,
   policy: PurposePolicy,
   basis: Basis,
   now: number,
 ): { readonly allowed: boolean; readonly reason: ConsentReason } {
-  const started = records.flatMap((record) => {
-    const code = record.to !== null && record.to <= now ? CODES.ended : CODES[record.status ?? 'unknown-status'];
-    // Nobody knows when it began: a refusal counts as the latest, anything else as nothing.
-    if (record.from === null) return code >= REFUSAL ? [{ from: now, code }] : [];
-    return record.from <= now ? [{ from: record.from, code }] : [];
-  });
-  const [last] = started.toSorted((a, b) => b.from - a.from || b.code - a.code);
-  const refused = started.filter(({ code }) => code >= REFUSAL).toSorted((a, b) => b.code - a.code)[0];
-  if (last === undefined) return basis === 'opt-in' ? no('no-record') : yes('not-refused');
-  switch (last.code) {
-    case CODES.withdrawn:
-      return no('withdrawn');
-    case CODES.denied:
-      return no('denied');
-    case CODES['unknown-status']:
-      return no('unknown-status');
-    case CODES.pending:
-      return basis === 'opt-in' ? no('pending') : yes('not-refused');
-    case CODES.granted:
-      if (basis === 'opt-out') return yes('not-refused');
-      // Exactly as old as its expiry has expired.
-      return policy.expiresAfter !== undefined && last.from <= minus(now, policy.expiresAfter, 'UTC')
-        ? no('expired')
-        : yes('granted');
-    default:
-      // The last one has ended: an earlier refusal that is still open counts again, an earlier grant does not revive.
-      if (refused !== undefined) return no(reasonOf(refused.code));
-      return basis === 'opt-in' ? no('ended') : yes('not-refused');
-  }
+  if (record !== undefined && record.code >= REFUSAL) return no(statusOf(record.code) as ConsentReason);
+  if (basis === 'opt-out') return yes('not-refused');
+  if (record === undefined) return no('no-record');
+  if (record.code !== CODES.granted) return no(statusOf(record.code) as ConsentReason);
+  // Exactly as old as its expiry has expired.
+  return policy.expiresAfter !== undefined && record.from <= minus(now, policy.expiresAfter, 'UTC')
+    ? no('expired')
+    : yes('granted');
 }
 
 const yes = (reason: ConsentReason) => ({ allowed: true, reason });
 const no = (reason: ConsentReason) => ({ allowed: false, reason });
 
-const reasonOf = (code: number): ConsentReason =>
-  code === CODES.withdrawn ? 'withdrawn' : code === CODES.denied ? 'denied' : 'unknown-status';
+const noRecord = (reason: ConsentReason): Evidence => ({ reason, status: null, began: null, source: null, record: null });
+
+const statusOf = (code: number): EvidenceStatus =>
+  (Object.keys(CODES) as EvidenceStatus[]).find((status) => CODES[status] === code) ?? 'unknown-status';
 
 /** Under whose law a person stands, and what it asks for. Unknown takes the strictest basis that the purpose has anywhere. */
 export function jurisdictionOf(

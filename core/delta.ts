@@ -20,6 +20,8 @@ export interface UpsertLine {
   readonly t?: Readonly<Record<string, TraitValue>>;
   /** Purpose, basis, jurisdiction of the consent decision. */
   readonly c: readonly [string, Basis, string | null];
+  /** What the decision rests on, `evidenceText` of core/evidence.ts. */
+  readonly e?: string;
 }
 
 /** A line of a remove shard: identifiers the destination is to lose. */
@@ -29,6 +31,8 @@ export interface RemoveLine {
   readonly ids: readonly string[];
   /** `changed`: the member stays, these identifiers go. */
   readonly why: RemoveReason;
+  /** What the decision rests on, where the snapshot still knows the person. */
+  readonly e?: string;
 }
 
 export type RemoveReason = 'left' | 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'changed';

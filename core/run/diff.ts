@@ -47,6 +47,7 @@ interface Payload {
   readonly raw?: readonly string[] | null;
   readonly t?: readonly (string | null)[] | null;
   readonly c?: string | null;
+  readonly e?: string | null;
   readonly country?: string | null;
   readonly old?: readonly string[] | null;
 }
@@ -122,6 +123,7 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
       members,
       counts,
       ...estimate(resolved.connector, toSend, resolved.destination.budget),
+      policy: ports.workspace.consent.version,
       ledger: pointer?.members ?? null,
       rejections: pointer?.rejections ?? null,
       removes,
@@ -191,22 +193,23 @@ async function* prepare(
     for await (const text of ports.store.files.lines(ports.store.files.keyOf(location))) {
       const row = JSON.parse(text) as Payload;
       const old = row.old ?? [];
+      const evidence = row.e ? { e: row.e } : {};
       if (row.op === 'remove') {
-        remove({ k: row.k, ids: old, why: row.why as RemoveReason });
+        remove({ k: row.k, ids: old, why: row.why as RemoveReason, ...evidence });
         continue;
       }
       const identifiers = prepareIdentifiers(connector.namespaces, row.raw ?? [], row.country ?? null);
       const why = identifiers.length === 0 ? 'no-identifier' : row.op === 'holdout' ? 'holdout' : undefined;
       if (why !== undefined) {
         tally.withhold(why, row.op, row.held);
-        if (row.held) remove({ k: row.k, ids: old, why });
+        if (row.held) remove({ k: row.k, ids: old, why, ...evidence });
         continue;
       }
       const ids = identifiers.map(identifierText);
       const kept = keep === null ? ids : identifiers.filter((identifier) => keep.has(identifier.namespace)).map(identifierText);
       if (row.held) {
         const gone = old.filter((id) => !kept.includes(id));
-        if (gone.length > 0) remove({ k: row.k, ids: gone, why: 'changed' });
+        if (gone.length > 0) remove({ k: row.k, ids: gone, why: 'changed', ...evidence });
       }
       const line: UpsertLine = {
         k: row.k,
@@ -216,6 +219,7 @@ async function* prepare(
         ...(kept.length < ids.length && { l: kept }),
         ...(columns.length > 0 && { t: traitsOf(columns, row.t) }),
         c: consentOf(destination.purpose, row.c),
+        ...evidence,
       };
       yield JSON.stringify(line);
     }
@@ -233,6 +237,7 @@ async function* resend(ports: RunPorts, resolved: Resolved, sets: readonly FileS
         ids: readonly string[];
         t?: readonly (string | null)[];
         c?: string;
+        e?: string;
       };
       tally.resent += 1;
       const line: UpsertLine = {
@@ -242,6 +247,7 @@ async function* resend(ports: RunPorts, resolved: Resolved, sets: readonly FileS
         ids: row.ids,
         ...(columns.length > 0 && { t: traitsOf(columns, row.t) }),
         c: consentOf(resolved.destination.purpose, row.c),
+        ...(row.e && { e: row.e }),
       };
       yield JSON.stringify(line);
     }

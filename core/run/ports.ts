@@ -74,6 +74,8 @@ export interface SyncPlan {
   readonly counts: SyncCounts;
   readonly requests: number;
   readonly seconds: number;
+  /** Version of the consent policy (`ConsentPolicy.version`) the people of this delta were decided by. */
+  readonly policy: string;
   readonly ledger: LedgerFile | null;
   readonly rejections: LedgerFile | null;
   readonly removes: FileSet;

@@ -88,16 +88,16 @@ const shardOf = (member: string, shards: number): string =>
 
 /**
  * What TypeScript needs of every candidate that may be sent or removed: `k`, `op`, `why`, `h`, raw identifiers `raw`, traits `t`,
- * consent `c`, `country`, and `old`, the identifiers as sent. Sharded.
+ * consent `c`, evidence `e`, `country`, and `old`, the identifiers as sent. Of who is removed nothing is fetched but the evidence. Sharded.
  *
  * The condition on `op` stands inside the equality: beside it, DuckDB would compare every candidate with every row of the snapshot.
  */
 export function payloadQuery(sync: number, shards: number, relations: DiffRelations & { readonly candidates: Relation }): Query {
   const sql = `SELECT c.member AS k, c.op AS op, c.reason AS why, c.held AS held, c.hash AS h,
-  s.identifiers_${sync} AS raw, s.traits_${sync} AS t, s.consent_${sync} AS c, s.country AS country, l.identifiers AS old,
+  CASE WHEN c.op <> 'remove' THEN s.identifiers_${sync} END AS raw, CASE WHEN c.op <> 'remove' THEN s.traits_${sync} END AS t, s.consent_${sync} AS c, s.evidence_${sync} AS e, s.country AS country, l.identifiers AS old,
   ${shardOf('c.member', shards)} AS shard
 FROM candidates c
-LEFT JOIN snapshot s ON s.member = CASE WHEN c.op IN ('add', 'update', 'holdout') THEN c.member END
+LEFT JOIN snapshot s ON s.member = CASE WHEN c.op IN ('add', 'update', 'holdout') OR c.reason <> 'left' THEN c.member END
 LEFT JOIN ledger l ON l.member = c.member
 WHERE c.op IN ('add', 'update', 'remove', 'holdout')`;
   const { snapshot, ledger, candidates } = relations;
@@ -105,7 +105,7 @@ WHERE c.op IN ('add', 'update', 'remove', 'holdout')`;
 }
 
 /** RemoveLine as written by normalisation. */
-export const REMOVE_LINE_COLUMNS = { k: 'varchar', ids: 'array(varchar)', why: 'varchar' } as const;
+export const REMOVE_LINE_COLUMNS = { k: 'varchar', ids: 'array(varchar)', why: 'varchar', e: 'varchar' } as const;
 /** UpsertLine; traits and consent are not read by SQL. */
 export const UPSERT_LINE_COLUMNS = {
   k: 'varchar',
@@ -113,6 +113,7 @@ export const UPSERT_LINE_COLUMNS = {
   h: 'varchar',
   ids: 'array(varchar)',
   l: 'array(varchar)',
+  e: 'varchar',
 } as const;
 export const LOG_COLUMNS = { n: 'bigint', k: 'varchar', o: 'varchar', r: 'varchar' } as const;
 
@@ -126,7 +127,7 @@ export function removesQuery(
   relations: { readonly raw_removes: Relation; readonly ledger: Relation },
 ): Query {
   if (membership === 'member')
-    return { sql: 'SELECT k, ids, why FROM raw_removes', relations: { raw_removes: relations.raw_removes } };
+    return { sql: 'SELECT k, ids, why, e FROM raw_removes', relations: { raw_removes: relations.raw_removes } };
   const sql = `WITH losing AS (
   SELECT r.k AS k, u.value AS value FROM raw_removes r CROSS JOIN UNNEST(r.ids) AS u(value)
 ), losers AS (
@@ -142,13 +143,13 @@ export function removesQuery(
   WHERE coalesce(h.n, 0) <= losers.n
   GROUP BY l.k
 )
-SELECT r.k AS k, coalesce(g.ids, ${NO_TEXTS}) AS ids, r.why AS why FROM raw_removes r LEFT JOIN going g ON g.k = r.k`;
+SELECT r.k AS k, coalesce(g.ids, ${NO_TEXTS}) AS ids, r.why AS why, r.e AS e FROM raw_removes r LEFT JOIN going g ON g.k = r.k`;
   return { sql, relations };
 }
 
 /** The removes with something to send, sharded. */
 export const removeShardsQuery = (shards: number, removes: Relation): Query => ({
-  sql: `SELECT k, ids, why, ${shardOf('k', shards)} AS shard FROM removes WHERE cardinality(ids) > 0`,
+  sql: `SELECT k, ids, why, e, ${shardOf('k', shards)} AS shard FROM removes WHERE cardinality(ids) > 0`,
   relations: { removes },
 });
 
@@ -183,7 +184,7 @@ export function resendQuery(
     readonly snapshot: Relation;
   },
 ): Query {
-  const sql = `SELECT l.member AS k, 'update' AS op, s.hash_${sync} AS h, l.identifiers AS ids, s.traits_${sync} AS t, s.consent_${sync} AS c,
+  const sql = `SELECT l.member AS k, 'update' AS op, s.hash_${sync} AS h, l.identifiers AS ids, s.traits_${sync} AS t, s.consent_${sync} AS c, s.evidence_${sync} AS e,
   ${shardOf('l.member', shards)} AS shard
 FROM touched t
 JOIN ledger l ON l.member = t.member

@@ -1,20 +1,38 @@
-import type { ConsentPolicy, Table } from '../model.ts';
+import type { ConsentPolicy, PurposePolicy, Table } from '../model.ts';
 import {
   allowedSql,
   bindsIdentifiers,
   type ConsentSource,
   consentStates,
-  countrySql,
-  jurisdictionSql,
+  decidedSql,
+  evidenceSql,
+  namesRecords,
   policyOf,
-  regionSql,
+  recordNames,
 } from './consent.ts';
-import { quoteName } from './literal.ts';
+import { countrySql, jurisdictionSql, regionSql } from './jurisdiction.ts';
+import { quoteName, quoteText } from './literal.ts';
 
 /** Relation of a customer's states, `consentStates`. */
 export const CONSENT = 'sluice_consent';
 /** Relation `customer_id`, `bound`, `level_<i>`: what consents say of one identifier. */
 export const LEVELS = 'sluice_levels';
+/** Relation `customer_id` and numbers per purpose: the last records about identifiers of theirs, by what they allow. */
+const BOUND = 'sluice_bound';
+/** Relation of `recordNames`. */
+const RECORDS = 'sluice_records';
+
+/** Names of the columns of one purpose's decision. */
+export interface Decision {
+  readonly allowed: string;
+  readonly basis: string;
+  readonly text: string;
+  /** Evidence for sending, and for not sending. */
+  readonly sent: string;
+  readonly kept: string;
+  /** Counts the states, -1 when there are none. */
+  readonly index: number;
+}
 
 /** The consents of all purposes that the syncs of a run are for: their states once, and the decision of each. */
 export class Purposes {
@@ -22,6 +40,8 @@ export class Purposes {
   readonly purposes: readonly string[];
   /** Whether consents can be about one identifier. */
   readonly levels: boolean;
+  /** Whether records have names. */
+  readonly #named: boolean;
   readonly #policy: ConsentPolicy;
   readonly #source: ConsentSource;
   readonly #asked: readonly string[];
@@ -32,33 +52,50 @@ export class Purposes {
     const known = this.#asked.filter((purpose) => policyOf(policy, purpose) !== undefined);
     this.purposes = source.tables.length === 0 ? [] : known;
     this.levels = this.purposes.length > 0 && bindsIdentifiers(source.tables);
+    this.#named = this.purposes.length > 0 && namesRecords(source.tables);
     this.#source = { ...source, purposes: this.purposes };
   }
 
   expressions(): readonly string[] {
     if (this.purposes.length === 0) return [];
     const customers = `${CONSENT} AS (\n  ${consentStates(this.#source, 'customer')}\n)`;
-    if (!this.levels) return [customers];
+    const records = this.#named ? [`${RECORDS} AS (\n  ${recordNames(this.#source)}\n)`] : [];
+    return [customers, ...(this.levels ? this.#levels() : []), ...records];
+  }
+
+  #levels(): readonly string[] {
+    // A record about one identifier and those about the customer are one history: the latest of all decides.
+    const decided = this.purposes.map((_, i) => {
+      const state = {
+        rank: `greatest(b.rank_${i}, coalesce(s.rank_${i}, 0))`,
+        refused: `greatest(coalesce(b.refused_${i}, s.refused_${i}), coalesce(s.refused_${i}, b.refused_${i}))`,
+      };
+      return `CASE WHEN b.rank_${i} IS NOT NULL THEN ${decidedSql(state)} END AS decided_${i}`;
+    });
     const levels = this.purposes.map((purpose, i) => {
       const policy = policyOf(this.#policy, purpose);
       if (policy === undefined) return `'0' AS level_${i}`;
-      // A record about one identifier and those about the customer are one history: the latest of all decides.
-      const state = {
-        rank: `greatest(b.rank_${i}, coalesce(s.rank_${i}, 0))`,
-        refused: `coalesce(b.refused_${i}, s.refused_${i})`,
-      };
-      const [optIn, optOut] = [`'opt-in'`, `'opt-out'`].map((basis) => allowedSql(policy, state, basis, this.#source.tick));
-      return `CASE WHEN b.rank_${i} IS NULL THEN '=' WHEN ${optIn} THEN '2' WHEN ${optOut} THEN '1' ELSE '0' END AS level_${i}`;
+      const [optIn, optOut] = [`'opt-in'`, `'opt-out'`].map((basis) =>
+        allowedSql(policy, `b.decided_${i}`, basis, this.#source.tick),
+      );
+      return `CASE WHEN b.decided_${i} IS NULL THEN '=' WHEN ${optIn} THEN '2' WHEN ${optOut} THEN '1' ELSE '0' END AS level_${i}`;
     });
+    const columns = this.purposes.map((_, i) => `b.decided_${i}`);
+    const last = this.purposes.flatMap((_, i) =>
+      ['0', '1', '2'].map((level) => `max(CASE WHEN level_${i} = '${level}' THEN decided_${i} END) AS last_${i}_${level}`),
+    );
     return [
-      customers,
       `${LEVELS} AS (
-  SELECT b.customer_id, b.bound, ${levels.join(', ')}
+  SELECT b.customer_id, b.bound, ${[...columns, ...levels].join(', ')}
   FROM (
+    SELECT b.customer_id, b.bound, ${decided.join(', ')}
+    FROM (
   ${consentStates(this.#source, 'identifier')}
+    ) b
+    LEFT JOIN ${CONSENT} s ON s.customer_id = b.customer_id
   ) b
-  LEFT JOIN ${CONSENT} s ON s.customer_id = b.customer_id
 )`,
+      `${BOUND} AS (\n  SELECT customer_id, ${last.join(', ')} FROM ${LEVELS} GROUP BY customer_id\n)`,
     ];
   }
 
@@ -74,31 +111,86 @@ export class Purposes {
   }
 
   /**
-   * The decisions as columns over aliases `p` (the people) and `s` (their states): `allowed_<i>`, `basis_<i>`, `consent_<i>`. Computed
-   * once and then only named: engines compile what is repeated in every place, and Trino gives up on too much of it.
+   * SELECT of the people with their decisions: all columns of `people`, and per purpose asked for `allowed_<i>`, `basis_<i>`,
+   * `jurisdiction_<i>`, `sent_<i>` and `kept_<i>`: the evidence for sending somebody, and for not sending them. Each is computed once and
+   * then only named: engines compile what is repeated in every place, and Trino gives up on too much of it.
    */
-  decisions(): readonly string[] {
-    return this.#asked.flatMap((purpose, i) => {
+  decided(people: string): string {
+    const first: string[] = [];
+    const second: string[] = [];
+    const third: string[] = [];
+    const joins: string[] = [];
+    for (const [i, purpose] of this.#asked.entries()) {
       const policy = policyOf(this.#policy, purpose);
-      // Fail closed (law 1): a purpose that no policy knows, and a workspace that keeps no consents, allow nothing.
-      if (policy === undefined) return [`FALSE AS allowed_${i}, 'opt-in' AS basis_${i}, '' AS jurisdiction_${i}`];
-      const { basis, jurisdiction } = jurisdictionSql(policy, 'p.country', 'p.region');
       const index = this.purposes.indexOf(purpose);
-      const allowed =
-        index === -1
-          ? 'FALSE'
-          : allowedSql(policy, { rank: `s.rank_${index}`, refused: `s.refused_${index}` }, basis, this.#source.tick);
-      return [`${allowed} AS allowed_${i}, ${basis} AS basis_${i}, coalesce(${jurisdiction}, '') AS jurisdiction_${i}`];
-    });
+      // Fail closed (law 1): a purpose that no policy knows, and a workspace that keeps no consents, allow nothing.
+      const { basis, jurisdiction } =
+        policy === undefined ? { basis: `'opt-in'`, jurisdiction: `''` } : jurisdictionSql(policy, 'p.country', 'p.region');
+      first.push(`${basis} AS basis_${i}, coalesce(${jurisdiction}, '') AS jurisdiction_${i}`);
+      if (policy === undefined || index === -1) {
+        const none = `${quoteText(policy === undefined ? 'no-policy' : 'no-record')}${' || chr(31)'.repeat(4)}`;
+        second.push(`FALSE AS allowed_${i}`);
+        third.push(`${none} AS sent_${i}, ${none} AS kept_${i}`);
+        continue;
+      }
+      const state = { rank: `s.rank_${index}`, refused: `s.refused_${index}` };
+      const last = this.levels
+        ? `, ${['0', '1', '2'].map((level) => `b.last_${index}_${level} AS last_${i}_${level}`).join(', ')}`
+        : '';
+      first.push(`${decidedSql(state)} AS decided_${i}${last}`);
+      const allowed = allowedSql(policy, `p.decided_${i}`, `p.basis_${i}`, this.#source.tick);
+      second.push(`${allowed} AS allowed_${i}`);
+      const numbers = this.levels ? [`sent_number_${i}`, `kept_number_${i}`] : [`decided_${i}`];
+      if (this.levels) second.push(...this.#numbers(i, allowed));
+      const texts = numbers.map((number, n) => {
+        const alias = `r_${i}_${n}`;
+        if (this.#named)
+          joins.push(
+            `LEFT JOIN ${RECORDS} ${alias} ON ${alias}.customer_id = p.customer_id AND ${alias}.purpose = ${quoteText(purpose)} AND ${alias}.number = p.${number}`,
+          );
+        return this.#evidence(policy, i, number, this.#named ? `${alias}.ref` : undefined);
+      });
+      third.push(`${texts[0]} AS sent_${i}, ${texts.at(-1)} AS kept_${i}`);
+    }
+    const states = [
+      ...(this.purposes.length === 0 ? [] : [`LEFT JOIN ${CONSENT} s ON s.customer_id = p.customer_id`]),
+      ...(this.levels ? [`LEFT JOIN ${BOUND} b ON b.customer_id = p.customer_id`] : []),
+    ];
+    return `SELECT p.*, ${third.join(',\n    ')}
+  FROM (
+    SELECT p.*, ${second.join(',\n      ')}
+    FROM (
+      SELECT p.*, ${first.join(',\n        ')}
+      FROM ${[`${people} p`, ...states].join('\n      ')}
+    ) p
+  ) p${joins.map((join) => `\n  ${join}`).join('')}`;
   }
 
-  /** A purpose's decision by the names of its columns. `index` counts the states, -1 when there are none. */
-  decision(purpose: string): { readonly allowed: string; readonly basis: string; readonly text: string; readonly index: number } {
+  /** Where consents can be about one identifier: the record that lets somebody go whom their own do not, and the other way round. */
+  #numbers(i: number, allowed: string): readonly string[] {
+    const last = (level: string) => `p.last_${i}_${level}`;
+    const either = (a: string, b: string) => `greatest(coalesce(${a}, ${b}), coalesce(${b}, ${a}))`;
+    const byBasis = (optIn: string, optOut: string) =>
+      `coalesce(CASE WHEN p.basis_${i} = 'opt-in' THEN ${optIn} ELSE ${optOut} END, p.decided_${i})`;
+    return [
+      `CASE WHEN ${allowed} THEN p.decided_${i} ELSE ${byBasis(last('2'), either(last('1'), last('2')))} END AS sent_number_${i}`,
+      `CASE WHEN ${allowed} THEN ${byBasis(either(last('0'), last('1')), last('0'))} ELSE p.decided_${i} END AS kept_number_${i}`,
+    ];
+  }
+
+  #evidence(policy: PurposePolicy, i: number, number: string, ref: string | undefined): string {
+    return evidenceSql(policy, `p.${number}`, `p.basis_${i}`, this.#source.tick, ref);
+  }
+
+  /** A purpose's decision by the names of its columns. */
+  decision(purpose: string): Decision {
     const i = this.#asked.indexOf(purpose);
     return {
       allowed: `p.allowed_${i}`,
       basis: `p.basis_${i}`,
       text: `p.basis_${i} || '|' || p.jurisdiction_${i}`,
+      sent: `p.sent_${i}`,
+      kept: `p.kept_${i}`,
       index: this.purposes.indexOf(purpose),
     };
   }

@@ -13,7 +13,7 @@ import {
 } from './identifiers.ts';
 import { instantLiteral, NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
 import { MERGED, mergeExpressions } from './merges.ts';
-import { CONSENT, LEVELS, Purposes } from './purposes.ts';
+import { LEVELS, Purposes } from './purposes.ts';
 
 export interface SnapshotSpec {
   readonly audience: Audience;
@@ -53,7 +53,8 @@ const WITHOUT_COUNTRY = /^(email|maid|external_id|.*_sha256)$/;
  *
  * Columns: `member` (32 hex), `matched`, `holdout`, `country` (ISO alpha-2 or NULL), and per sync `i`: `withheld_i` (`erased`, `excluded`,
  * `no-consent` or NULL), `hash_i` (16 hex), `identifiers_i` (`namespace chr(31) value` as in the tables, best first), `traits_i` (canonical
- * texts), `consent_i` (`basis|jurisdiction`).
+ * texts), `consent_i` (`basis|jurisdiction`), `evidence_i` (core/evidence.ts: what the decision rests on; in no hash, because a new
+ * record of the same decision changes nothing that is sent).
  *
  * Every table is read once, but the identifiers and consents of a narrow rule: they are limited to whom the rule matches, which costs
  * a second look at the columns of the rule.
@@ -129,7 +130,8 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     'member, matched, holdout, country',
     ...spec.syncs.map(
       (sync) =>
-        `withheld_${sync.index}, ${hashSql(sync)} AS hash_${sync.index}, identifiers_${sync.index}, traits_${sync.index}, consent_${sync.index}`,
+        `withheld_${sync.index}, ${hashSql(sync)} AS hash_${sync.index}, identifiers_${sync.index}, traits_${sync.index}, consent_${sync.index},
+  CASE WHEN withheld_${sync.index} = 'no-consent' THEN kept_${sync.index} ELSE sent_${sync.index} END AS evidence_${sync.index}`,
     ),
   ];
   const where = ['matched', ...held.map((column, i) => `(${column} AND withheld_${ledgers[i]?.index} IS NOT NULL)`)];
@@ -141,8 +143,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     ...erasedExpression(erasures, tick, merges.length > 0),
     ...consent.expressions(),
     `${DECIDED} AS (
-  SELECT p.*, ${consent.decisions().join(',\n    ')}
-  FROM ${PEOPLE} p${consent.purposes.length === 0 ? '' : ` LEFT JOIN ${CONSENT} s ON s.customer_id = p.customer_id`}
+  ${consent.decided(PEOPLE)}
 )`,
     ...identifierExpressions(identifiers),
   ];
@@ -194,6 +195,7 @@ function syncColumns(sync: SnapshotSync, identifiers: IdentifierSource, consent:
     `${traits.length === 0 ? NO_TEXTS : `ARRAY[${traits.join(', ')}]`} AS traits_${i}`,
     `${traits.length === 0 ? `''` : traits.map(field).join(' || ')} AS trait_text_${i}`,
     `${decision.text} AS consent_${i}`,
+    `${decision.sent} AS sent_${i}, ${decision.kept} AS kept_${i}`,
   ];
 }
 

@@ -1,7 +1,9 @@
 import type { ConsentDecision, ConsentRecord, Residence } from '../../core/consent.ts';
 import type { PurposePolicy } from '../../core/model.ts';
 import type { Warehouse } from '../../core/ports.ts';
-import { allowedSql, consentStates, countrySql, jurisdictionSql, reasonSql, regionSql } from '../../core/sql/consent.ts';
+import { evidenceOf } from '../../core/evidence.ts';
+import { allowedSql, consentStates, decidedSql, evidenceSql, reasonSql, recordNames } from '../../core/sql/consent.ts';
+import { countrySql, jurisdictionSql, regionSql } from '../../core/sql/jurisdiction.ts';
 import { quoteText, timestampLiteral } from '../../core/sql/literal.ts';
 import { column, table } from '../warehouses/tables.ts';
 
@@ -23,35 +25,48 @@ export async function decideWithSql(
     column('status', 'string'),
     column('effective_from', 'timestamp'),
     column('effective_to', 'timestamp'),
+    column('source', 'string'),
+    column('record_id', 'string'),
   ]);
   const time = (ms: number | null): string => (ms === null ? 'CAST(NULL AS timestamp)' : timestampLiteral(ms));
   const rows = histories.flatMap(({ records }, i) =>
     records.map(
-      ({ status, from, to }) =>
-        `(${quoteText(String(i))}, 'ads', ${status === null ? `'what'` : quoteText(status)}, ${time(from)}, ${time(to)})`,
+      ({ status, from, to, source = null, id = null }) =>
+        `(${quoteText(String(i))}, 'ads', ${status === null ? `'what'` : quoteText(status)}, ${time(from)}, ${time(to)}, ${text(source)}, ${text(id)})`,
     ),
   );
   // Records of another purpose and of another customer never count.
-  rows.push(`('nobody', 'ads', 'denied', ${time(now)}, ${time(null)})`, `('0', 'other', 'denied', ${time(now)}, ${time(null)})`);
+  for (const stranger of [`'nobody', 'ads'`, `'0', 'other'`])
+    rows.push(`(${stranger}, 'denied', ${time(now)}, ${time(null)}, 'import', '99')`);
   const people = histories.map(
     ({ residence }, i) => `(${quoteText(String(i))}, ${text(residence.country)}, ${text(residence.region)})`,
   );
   const { basis, jurisdiction } = jurisdictionSql(policy, 'p.country', 'p.region');
-  const state = { rank: 's.rank_0', refused: 's.refused_0' };
+  const source = { tables: [consents], purposes: ['ads'], tick: now };
+  const evidence = evidenceSql(policy, 'p.decided', 'p.basis', now, 'r.ref');
   const answers = await warehouse.rows({
     sql: `WITH "sluice_consents" AS (
-  SELECT * FROM (VALUES ${rows.join(', ')}) AS v (customer_id, purpose, status, effective_from, effective_to)
+  SELECT * FROM (VALUES ${rows.join(', ')}) AS v (customer_id, purpose, status, effective_from, effective_to, source, record_id)
 ), states AS (
-  ${consentStates({ tables: [consents], purposes: ['ads'], tick: now }, 'customer')}
+  ${consentStates(source, 'customer')}
+), records AS (
+  ${recordNames(source)}
 ), people AS (
   SELECT v.customer_id, ${countrySql('v.country')} AS country, ${regionSql('v.region', countrySql('v.country'))} AS region
   FROM (VALUES ${people.join(', ')}) AS v (customer_id, country, region)
 )
-SELECT ${allowedSql(policy, state, basis, now)} AS allowed, ${reasonSql(policy, state, basis, now)} AS reason, ${basis} AS basis, ${jurisdiction} AS jurisdiction
-FROM people p LEFT JOIN states s ON s.customer_id = p.customer_id
+SELECT ${allowedSql(policy, 'p.decided', 'p.basis', now)} AS allowed, ${reasonSql(policy, 'p.decided', 'p.basis', now)} AS reason,
+  p.basis AS basis, p.jurisdiction AS jurisdiction, ${evidence} AS evidence
+FROM (
+  SELECT p.customer_id, ${basis} AS basis, ${jurisdiction} AS jurisdiction, ${decidedSql({ rank: 's.rank_0', refused: 's.refused_0' })} AS decided
+  FROM people p LEFT JOIN states s ON s.customer_id = p.customer_id
+) p LEFT JOIN records r ON r.customer_id = p.customer_id AND r.number = p.decided
 ORDER BY CAST(p.customer_id AS integer)`,
   });
-  return answers as unknown as readonly ConsentDecision[];
+  return answers.map((row) => ({
+    ...row,
+    evidence: evidenceOf(String(row['evidence'])),
+  })) as unknown as readonly ConsentDecision[];
 }
 
 const text = (value: string | null): string => (value === null ? 'CAST(NULL AS varchar)' : quoteText(value));

@@ -172,6 +172,8 @@ const records = fc.array(
     status: fc.constantFrom('granted', 'granted', 'denied', 'withdrawn', 'pending', null),
     from: fc.oneof({ weight: 12, arbitrary: times }, { weight: 1, arbitrary: fc.constant(null) }),
     to: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: times }),
+    source: fc.constantFrom('centre', 'import', null),
+    id: fc.constantFrom('1', '2', '3', 'ann@example.com', '', null),
   }),
   { maxLength: 5 },
 );

@@ -2,6 +2,8 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { approve, plan, PlanRefused, reject, status, sync, syncPlan } from '../../../core/run/operations.ts';
+import { evidenceOf } from '../../../core/evidence.ts';
+import type { RunDocument } from '../../../core/run/ports.ts';
 import { type Clock, type Pointer, PointerConflict } from '../../../core/ports.ts';
 import { StalePlan } from '../../../core/run/deliver.ts';
 import { type Day, makeWorld, type World } from './world.ts';
@@ -36,6 +38,31 @@ describe('a mirror of members (webhook)', () => {
     expect(report).toMatchObject({ state: 'done', code: 0, matched: 4 });
     expect(report.syncs[0]).toMatchObject({ add: 1, withheld: { 'no-consent': 3 }, outcomes: { ...NOBODY, delivered: 1 } });
     expect(world.held('webhook')).toEqual(new Set(['a']));
+  });
+
+  it('carries what each decision rests on, and the version of the policy, to the commit: of those sent and of those removed', async () => {
+    world = await hook();
+    world.write({ customers: people('a', 'b'), consents: granted('mail', 'a', 'b') });
+    await world.open((ops) => sync(ops, 'gold', { tick: T }));
+    const withdrawn: Day['consents'] = [{ id: 'b', purpose: 'mail', status: 'withdrawn', from: '2026-05-01T00:00:00' }];
+    world.write({ customers: people('a', 'b', 'c'), consents: [...granted('mail', 'a', 'b', 'c'), ...withdrawn] });
+    const carried = await world.open(async (ops) => {
+      const { run } = await sync(ops, 'gold', { tick: T });
+      const { store, workspace } = ops.ports;
+      const plan = (await store.documents.get<RunDocument>('run', run))?.plans[0];
+      const lines: unknown[] = [];
+      for (const shard of [...(plan?.removeShards ?? []), ...(plan?.upsertShards ?? [])])
+        for await (const line of store.files.lines(shard.key)) lines.push(evidenceOf((JSON.parse(line) as { e?: string }).e));
+      return { lines, policy: plan?.policy === workspace.consent.version };
+    });
+    const names = { source: null, record: null };
+    expect(carried).toEqual({
+      lines: [
+        { reason: 'withdrawn', status: 'withdrawn', began: Date.parse('2026-05-01T00:00:00Z'), ...names },
+        { reason: 'granted', status: 'granted', began: Date.parse(`${START}Z`), ...names },
+      ],
+      policy: true,
+    });
   });
 
   it('law 13: makes no request when nothing changed', async () => {

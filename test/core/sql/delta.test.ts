@@ -63,6 +63,7 @@ const SNAPSHOT = {
   identifiers_0: 'array(varchar)',
   traits_0: 'array(varchar)',
   consent_0: 'varchar',
+  evidence_0: 'varchar',
 };
 const snapshotOf = (
   all: readonly { m: string; h?: string; matched?: boolean; withheld?: string; holdout?: boolean }[],
@@ -79,12 +80,18 @@ const snapshotOf = (
       [],
       [],
       'opt-in|DE',
+      `granted of ${one.m}`,
     ]),
   );
 const ledgerOf = (all: readonly { m: string; h?: string; ids?: string[]; outcome?: string }[]): Promise<Relation> =>
   rows(
     LEDGER_COLUMNS,
     all.map((one) => [one.m, one.h ?? 'h1', one.ids ?? [], 1, one.outcome ?? 'delivered']),
+  );
+const removesOf = (all: readonly (readonly [string, string[], string])[]): Promise<Relation> =>
+  rows(
+    REMOVE_LINE_COLUMNS,
+    all.map((line) => [...line, null]),
   );
 const rejectionsOf = (all: readonly { m: string; h: string; times: number }[]): Promise<Relation> =>
   rows(
@@ -154,6 +161,22 @@ describe('what is not as the ledger says', () => {
     expect(await found('add-only')).toEqual(common);
   });
 
+  it('fetches of who is removed what the decision rests on, and nothing of the person', async () => {
+    const base = {
+      snapshot: await snapshotOf([{ m: 'aaa' }, { m: 'bbb', withheld: 'no-consent' }]),
+      ledger: await ledgerOf([{ m: 'bbb' }, { m: 'ccc' }]),
+      rejections: await rejectionsOf([]),
+    };
+    const files = await warehouse.materialize(candidatesQuery(0, 'mirror', base), join(dir, 'c-evidence'));
+    const query = payloadQuery(0, 1, { ...base, candidates: { files, columns: {} } });
+    const found = sorted(await warehouse.rows(query), 'k').map((row) => ['k', 'op', 'raw', 't', 'e'].map((name) => row[name]));
+    expect(found).toEqual([
+      ['aaa', 'add', [], [], 'granted of aaa'],
+      ['bbb', 'remove', null, null, 'granted of bbb'],
+      ['ccc', 'remove', null, null, null],
+    ]);
+  });
+
   it('spreads the payload over its shards and loses nobody', async () => {
     const base = { snapshot: await snapshot(), ledger: await ledger(), rejections: await rejections() };
     // Keys are hex in life; the shard is made of their first digits.
@@ -187,7 +210,7 @@ describe('law 6: a shared identifier stays while anyone entitled still holds it'
       { m: 'd', ids: ['email:d'] },
     ]);
   const removed = async (lines: readonly [string, string[], string][]) => {
-    const raw = await rows(REMOVE_LINE_COLUMNS, lines);
+    const raw = await removesOf(lines);
     return sorted(await warehouse.rows(removesQuery('identifier', { raw_removes: raw, ledger: await household() })), 'k').map(
       (row) => [row['k'], row['ids'], row['why']],
     );
@@ -212,7 +235,7 @@ describe('law 6: a shared identifier stays while anyone entitled still holds it'
   });
   it('reaches everybody whose match may have hung on a removed value, over more than one corner, and nobody else', async () => {
     const ledger = await household();
-    const removes = await rows(REMOVE_LINE_COLUMNS, [['a', ['phone:1'], 'left']]);
+    const removes = await removesOf([['a', ['phone:1'], 'left']]);
     let touched = await warehouse.rows(touchedSeedQuery(removes));
     for (let i = 0; i < 3; i++) {
       const relation = await rows(
@@ -244,10 +267,10 @@ describe('generation n+1 = generation n (+) outcomes', () => {
       ledger: await ledgerOf(parts.ledger),
       rejections: await rejectionsOf(parts.rejections ?? []),
       snapshot: await snapshotOf(parts.snapshot ?? []),
-      removes: await rows(REMOVE_LINE_COLUMNS, parts.removes ?? []),
+      removes: await removesOf(parts.removes ?? []),
       upserts: await rows(
         { ...UPSERT_LINE_COLUMNS },
-        (parts.upserts ?? []).map(([k, h, list]) => [k, 'update', h, list, null]),
+        (parts.upserts ?? []).map(([k, h, list]) => [k, 'update', h, list, null, null]),
       ),
       remove_log: await log(parts.removed ?? []),
       upsert_log: await log(parts.answers ?? []),

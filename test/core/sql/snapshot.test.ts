@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Audience, Table, Workspace } from '../../../core/model.ts';
+import { evidenceOf } from '../../../core/evidence.ts';
 import type { Row } from '../../../core/ports.ts';
 import { LEDGER_COLUMNS } from '../../../core/sql/delta.ts';
 import { snapshotQuery, type SnapshotSync } from '../../../core/sql/snapshot.ts';
@@ -424,6 +425,113 @@ describe('consents about one identifier', () => {
     expect((await take([sync()], { tables }))('a')?.['identifiers_0']).toEqual(
       entries(...kept.map((value) => ['email', value] as const)),
     );
+  });
+});
+
+describe('what a decision rests on', () => {
+  const NAMED = table('consents', 'consents', [
+    ...BOUND_CONSENTS.columns,
+    column('source', 'string'),
+    column('record_id', 'integer'),
+  ]);
+  const said = (id: string, status: string, day: string, record_id: number | null, more: object = {}) => ({
+    customer_id: id,
+    purpose: 'ads',
+    status,
+    effective_from: `${day}T00:00:00`,
+    source: 'centre',
+    record_id,
+    ...more,
+  });
+  const at = (day: string): number => Date.parse(`${day}T00:00:00Z`);
+  const by = (
+    reason: string,
+    status: string | null,
+    day: string | null,
+    record: string | null,
+    source: string | null = 'centre',
+  ) => ({
+    reason,
+    status,
+    began: day === null ? null : at(day),
+    source,
+    record,
+  });
+  const told = async (ids: readonly string[], tables: readonly Table[], more: Take = {}) => {
+    const row = await take([sync()], { tables, ...more });
+    return Object.fromEntries(ids.map((id) => [id, evidenceOf(row(id)?.['evidence_0'] as string)]));
+  };
+
+  it('is the record that decided, by the names the company gave it', async () => {
+    world.write(CUSTOMERS, people('a', 'b', 'c', 'd', 'e', 'f'));
+    world.write(NAMED, [
+      said('a', 'granted', '2026-01-01', 1),
+      said('a', 'granted', '2026-02-01', 2),
+      said('b', 'granted', '2026-01-01', 3),
+      said('b', 'withdrawn', '2026-01-01', 4),
+      said('c', 'denied', '2026-01-01', 5),
+      said('c', 'granted', '2026-02-01', 6, { effective_to: '2026-03-01T00:00:00' }),
+      said('e', 'granted', '2026-01-01', 9),
+      said('e', 'granted', '2026-01-01', 8),
+      said('f', 'granted', '2026-01-01', null, { source: 'ann@example.com' }),
+    ]);
+    expect(await told(['a', 'b', 'c', 'd', 'e', 'f'], [CUSTOMERS, IDENTIFIERS, NAMED])).toEqual({
+      a: by('granted', 'granted', '2026-02-01', '2'),
+      b: by('withdrawn', 'withdrawn', '2026-01-01', '4'),
+      c: by('denied', 'denied', '2026-01-01', '5'),
+      d: by('no-record', null, null, null, null),
+      e: by('granted', 'granted', '2026-01-01', '8'),
+      f: by('granted', 'granted', '2026-01-01', null, null),
+    });
+  });
+
+  it('is in no row hash: a new record of the same decision is no update', async () => {
+    world.write(CUSTOMERS, people('a'));
+    world.write(IDENTIFIERS, [{ customer_id: 'a', namespace: 'email', value: 'a@example.com' }]);
+    const tables = [CUSTOMERS, IDENTIFIERS, NAMED];
+    world.write(NAMED, [said('a', 'granted', '2026-01-01', 1)]);
+    const before = (await take([sync()], { tables }))('a');
+    world.write(NAMED, [said('a', 'granted', '2026-01-01', 1), said('a', 'granted', '2026-02-01', 2)]);
+    const after = (await take([sync()], { tables }))('a');
+    expect(after?.['hash_0']).toBe(before?.['hash_0']);
+    expect(after?.['evidence_0']).not.toBe(before?.['evidence_0']);
+  });
+
+  it('says reason, status and start where the table names neither records nor sources, and why where there is no policy', async () => {
+    world.write(CUSTOMERS, people('a'));
+    world.write(CONSENTS, granted('a'));
+    const row = await take([sync(), sync({ index: 1, purpose: 'other' })], { tables: [CUSTOMERS, IDENTIFIERS, CONSENTS] });
+    expect(evidenceOf(row('a')?.['evidence_0'] as string)).toEqual(by('granted', 'granted', '2026-01-01', null, null));
+    expect(evidenceOf(row('a')?.['evidence_1'] as string)).toEqual(by('no-policy', null, null, null, null));
+    expect(await told(['a'], [CUSTOMERS, IDENTIFIERS])).toEqual({ a: by('no-record', null, null, null, null) });
+  });
+
+  it('is the record about an identifier where only that one lets the person go, or keeps them', async () => {
+    world.write(CUSTOMERS, people('a', 'b', 'c'));
+    const mail = (id: string) => ({ customer_id: id, namespace: 'email', value: `${id}@example.com` });
+    const about = (id: string) => ({ namespace: 'email', value: `${id}@example.com` });
+    world.write(IDENTIFIERS, ['a', 'b', 'c'].map(mail));
+    world.write(NAMED, [
+      said('a', 'granted', '2026-01-01', 1, about('a')),
+      said('b', 'granted', '2026-01-01', 2),
+      said('b', 'denied', '2026-02-01', 3, about('b')),
+      said('c', 'withdrawn', '2026-02-01', 4),
+      said('c', 'granted', '2026-01-01', 5, about('c')),
+    ]);
+    expect(await told(['a', 'b', 'c'], [CUSTOMERS, IDENTIFIERS, NAMED])).toEqual({
+      a: by('granted', 'granted', '2026-01-01', '1'),
+      b: by('denied', 'denied', '2026-02-01', '3'),
+      c: by('withdrawn', 'withdrawn', '2026-02-01', '4'),
+    });
+  });
+
+  it('names the record filed under an id that was merged away', async () => {
+    world.write(CUSTOMERS, people('new'));
+    world.write(CHANGES, [{ from_id: 'old', to_id: 'new', kind: 'merge', changed_at: '2026-01-01T00:00:00' }]);
+    world.write(NAMED, [said('old', 'granted', '2026-01-01', 7)]);
+    expect(await told(['new'], [CUSTOMERS, IDENTIFIERS, NAMED, CHANGES])).toEqual({
+      new: by('granted', 'granted', '2026-01-01', '7'),
+    });
   });
 });
 
