@@ -37,9 +37,17 @@ export interface RemoveLine {
 
 export type RemoveReason = 'left' | 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'changed';
 
-export type WithheldReason = 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'parked';
+export type WithheldReason = 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'rollout' | 'parked';
 /** In the order in which the first one counts. */
-export const WITHHELD: readonly WithheldReason[] = ['erased', 'excluded', 'no-consent', 'no-identifier', 'holdout', 'parked'];
+export const WITHHELD: readonly WithheldReason[] = [
+  'erased',
+  'excluded',
+  'no-consent',
+  'no-identifier',
+  'holdout',
+  'rollout',
+  'parked',
+];
 
 /**
  * A line of an outcome log, beside its delta shard. An intent is durable before its lines are sent; lines with an intent and

@@ -143,6 +143,8 @@ export interface Sync {
   readonly traits: readonly { readonly name: string; readonly column: Column }[];
   /** Settings of this sync alone, validated by the connector (`sync` part of its settings). */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** Percent of the customers for whom this sync acts, stable by customer; 100 for all. Outside it nothing changes (docs/adr/0040). */
+  readonly rollout: number;
 }
 
 /** A share with its absolute floor: 20 % of 10 members is never a reason to hold. */

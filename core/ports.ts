@@ -104,6 +104,8 @@ export interface Pointer {
   readonly list?: RemoteList;
   /** Epoch milliseconds of the run's tick. */
   readonly at: number;
+  /** Percent of the customers for whom the sync acted then; left out for all. */
+  readonly rollout?: number;
 }
 
 export interface LedgerFile {

@@ -22,6 +22,7 @@ function syncJson(sync: SyncReport): Record<string, unknown> {
   return {
     destination: sync.destination,
     mode: sync.mode,
+    ...(sync.rollout === undefined ? {} : { rollout: sync.rollout }),
     add: sync.add,
     update: sync.update,
     remove: sync.remove,

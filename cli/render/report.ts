@@ -88,6 +88,11 @@ function notesOn(report: RunReport, sync: SyncReport): readonly Note[] {
   const notes: Note[] = [{ text: accounted(report.matched, sync), colour: 'dim' }];
   const reasons = Object.entries(sync.removeReasons).filter(([, people]) => people > 0);
   if (reasons.length > 0) notes.push({ text: `removed because: ${listed(reasons)}`, colour: 'dim' });
+  if (sync.rollout !== undefined)
+    notes.push({
+      text: `rolled out to ${sync.rollout} %: ${count(sync.withheld.rollout)} more would be sent, and members outside it stay as they are`,
+      colour: 'dim',
+    });
   if (sync.resent > 0)
     notes.push({
       text: `${count(sync.resent)} of the updates repeat an identifier that somebody else's removal took`,

@@ -101,10 +101,17 @@ export const syncSchema = z.strictObject({
     .optional()
     .describe('Field at the destination -> column of the customers contract; a list when they have the same names.'),
   settings: z.record(z.string(), z.unknown()).optional().describe('What the connector lets a sync set.'),
+  rollout: percent.optional().describe('The share of the customers for whom this sync acts; outside it nothing changes.'),
 });
+
+/** What the shape check uses: percentages are read apart. */
+const syncShape = syncSchema.extend({ rollout: z.unknown().optional() });
 
 /** Most destinations of one audience: each is a delivery of its own in every run. */
 export const MAX_SYNCS = 20;
+
+const syncsOf = <T extends z.ZodType>(sync: T) =>
+  z.array(sync).max(MAX_SYNCS, `must have at most ${MAX_SYNCS} syncs; write a second audience file`).optional();
 
 const keys = {
   description: z.string().optional(),
@@ -120,6 +127,9 @@ const keys = {
     .optional()
     .describe('Audiences whose members are left out.'),
   holdout: percent.optional().describe('A stable share that is never sent, to compare with.'),
+  rollout: percent
+    .optional()
+    .describe('A cut-over: the share of the customers for whom the syncs act; outside it nothing changes. It only grows.'),
   schedule: z.string().optional().describe('every day at 06:00 Europe/Berlin, every 15 minutes, cron(...) or manual.'),
   guardrails: z
     .strictObject({
@@ -128,7 +138,7 @@ const keys = {
       min_size: z.int().min(0).optional(),
     })
     .optional(),
-  syncs: z.array(syncSchema).max(MAX_SYNCS, `must have at most ${MAX_SYNCS} syncs; write a second audience file`).optional(),
+  syncs: syncsOf(syncSchema),
 };
 
 /** The whole file, for editors. */
@@ -140,6 +150,8 @@ export const audienceShape = z.strictObject({
   where: z.unknown().optional(),
   schedule: z.unknown().optional(),
   holdout: z.unknown().optional(),
+  rollout: z.unknown().optional(),
+  syncs: syncsOf(syncShape),
   guardrails: z
     .strictObject({ max_added: z.unknown().optional(), max_removed: z.unknown().optional(), min_size: z.int().min(0).optional() })
     .optional(),

@@ -41,6 +41,9 @@ const WORDS: Words = {
     suppress: 'exclude',
     exclusions: 'exclude',
     control_group: 'holdout',
+    percentage: 'rollout',
+    canary: 'rollout',
+    ramp: 'rollout',
     cron: 'schedule',
     timezone: 'time_zone',
     fields: 'syncs.traits',
@@ -77,15 +80,19 @@ export function readAudience(source: Source, name: string, known: Known): Audien
         );
   const guardrails = readGuardrails(source, at('guardrails'), file?.guardrails?.min_size);
   const holdout = at('holdout') === undefined ? 0 : readHoldout(source, at('holdout') ?? keyOf(source.root, 'holdout') ?? null);
+  const rollout =
+    at('rollout') === undefined
+      ? 100
+      : readPercent(source, 'rollout', at('rollout') ?? keyOf(source.root, 'rollout') ?? null, 100);
   checkRuleOrSql(source);
   if (!file) return { name, source, audience: undefined, references };
 
   const exclude = readExclude(source, file, references);
   const schedule = readSchedule(source, file);
   const timeZone = readTimeZone(source, file, schedule);
-  const syncs = readSyncs(source, file.syncs ?? [], known);
+  const syncs = readSyncs(source, file.syncs ?? [], known, rollout ?? 100);
   const broken = source.problems.some((problem) => problem.severity === 'error') || !known.customers;
-  if (broken || !guardrails || !schedule || holdout === undefined || timeZone === undefined) {
+  if (broken || !guardrails || !schedule || holdout === undefined || rollout === undefined || timeZone === undefined) {
     return { name, source, audience: undefined, references };
   }
   const audience: Audience = {

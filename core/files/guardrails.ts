@@ -70,7 +70,7 @@ export function readPercent(source: Source, key: string, node: Node | null, most
         ? `"${key}" is a percentage, and ${value} has no sign.`
         : `"${key}" must be a percentage such as 20%, not ${describe(node)}.`,
       hint: digits
-        ? key === 'holdout'
+        ? key === 'holdout' || key === 'rollout'
           ? `Write ${value}%.`
           : `Write ${value}%, or { percent: 0, floor: ${value} } for that many members.`
         : undefined,

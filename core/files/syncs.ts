@@ -6,6 +6,7 @@ import type { Column, Destination, Mode, Sync } from '../model.ts';
 import { didYouMean } from '../problems.ts';
 import type { AudienceFile } from './audience-schema.ts';
 import type { ContractTable } from './contract.ts';
+import { readPercent } from './guardrails.ts';
 import { namedColumn } from './scope.ts';
 import { checkShape } from './shape.ts';
 import { keyOf, nodeAt, valueOf } from './source.ts';
@@ -24,7 +25,13 @@ type SyncFile = NonNullable<AudienceFile['syncs']>[number];
 /** Classifications that may be sent for any purpose; another one needs the purposes to be named. */
 const OPEN = ['public', 'internal'];
 
-export function readSyncs(source: Source, files: readonly SyncFile[], destinations: Destinations): readonly Sync[] {
+/** @param rollout the audience's own, for syncs that say none */
+export function readSyncs(
+  source: Source,
+  files: readonly SyncFile[],
+  destinations: Destinations,
+  rollout: number,
+): readonly Sync[] {
   const seen = new Set<string>();
   return files.flatMap((file, index) => {
     const place = nodeAt(source.root, ['syncs', index]);
@@ -36,12 +43,12 @@ export function readSyncs(source: Source, files: readonly SyncFile[], destinatio
       });
     }
     seen.add(file.to);
-    const sync = readSync(source, file, place, destinations);
+    const sync = readSync(source, file, place, destinations, rollout);
     return sync ? [sync] : [];
   });
 }
 
-function readSync(source: Source, file: SyncFile, place: Node, destinations: Destinations): Sync | undefined {
+function readSync(source: Source, file: SyncFile, place: Node, destinations: Destinations, rollout: number): Sync | undefined {
   const destination = destinations.byName.get(file.to);
   const to = nodeAt(place, ['to']);
   if (destination === undefined) {
@@ -71,6 +78,7 @@ function readSync(source: Source, file: SyncFile, place: Node, destinations: Des
     identifiers: readIdentifiers(source, file, place, destination, connector, destinations),
     traits: readTraits(source, file, place, destination, connector, destinations.customers),
     settings: readSettings(source, file, place, connector),
+    rollout: file.rollout === undefined ? rollout : (readPercent(source, 'rollout', nodeAt(place, ['rollout']), 100) ?? 0),
   };
 }
 

@@ -112,6 +112,7 @@ async function writeGeneration(
     rejections,
     at: tick,
     ...(input.list && { list: input.list }),
+    ...(plan.rollout !== undefined && plan.rollout.now < 100 && { rollout: plan.rollout.now }),
   };
 }
 

@@ -40,7 +40,7 @@ const MAX_ROUNDS = 8;
 /** A line of `payloadQuery`. */
 interface Payload {
   readonly k: string;
-  readonly op: 'add' | 'update' | 'remove' | 'holdout';
+  readonly op: 'add' | 'update' | 'remove' | 'holdout' | 'rollout';
   readonly why?: string | null;
   readonly held: boolean;
   readonly h?: string | null;
@@ -61,7 +61,7 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
     ports.onProgress?.({ kind: 'step', audience, step: 'diff', destination });
     const { warehouse, store } = ports;
     const resolved = resolveSync(ports, audience, destination);
-    const { mode } = resolved.sync;
+    const { mode, rollout } = resolved.sync;
     const pointer = await store.pointers.get(syncKey(audience, destination));
     await assertLedgerWhole(store.files, syncKey(audience, destination), pointer);
 
@@ -72,11 +72,12 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
       ledger: ledgerRelation(pointer?.members),
       rejections: rejectionRelation(pointer?.rejections),
     };
-    const found = await warehouse.materialize(candidatesQuery(index, mode, base), at('candidates'));
+    const found = await warehouse.materialize(candidatesQuery(index, mode, base, rollout < 100), at('candidates'));
     const candidates = relationOf(found, CANDIDATE_COLUMNS);
     const tally = new Tally(await warehouse.rows(candidateCountsQuery(candidates)));
     const members = pointer?.members.files.rows ?? 0;
-    const stayed = mode === 'mirror' ? 0 : count((await warehouse.rows(stayedQuery(base)))[0]?.['n']);
+    const allLeave = mode === 'mirror' && rollout === 100;
+    const stayed = allLeave ? 0 : count((await warehouse.rows(stayedQuery({ ...base, candidates })))[0]?.['n']);
 
     const shards = shardsFor(tally.toPrepare);
     const upserts: Shard[] = [];
@@ -129,6 +130,7 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
       removes,
       removeShards,
       upsertShards: upserts,
+      ...((rollout < 100 || pointer?.rollout !== undefined) && { rollout: { now: rollout, before: pointer?.rollout ?? 100 } }),
     } satisfies SyncPlan;
   };
 }
@@ -199,10 +201,10 @@ async function* prepare(
         continue;
       }
       const identifiers = prepareIdentifiers(connector.namespaces, row.raw ?? [], row.country ?? null);
-      const why = identifiers.length === 0 ? 'no-identifier' : row.op === 'holdout' ? 'holdout' : undefined;
+      const why = identifiers.length === 0 ? 'no-identifier' : row.op === 'holdout' || row.op === 'rollout' ? row.op : undefined;
       if (why !== undefined) {
         tally.withhold(why, row.op, row.held);
-        if (row.held) remove({ k: row.k, ids: old, why, ...evidence });
+        if (row.held) remove({ k: row.k, ids: old, why: why as RemoveReason, ...evidence });
         continue;
       }
       const ids = identifiers.map(identifierText);
@@ -302,11 +304,12 @@ class Tally {
   }
 
   /** Normalisation withholds a row that SQL had as `op`. */
-  withhold(reason: 'no-identifier' | 'holdout', op: Payload['op'], held: boolean): void {
+  withhold(reason: 'no-identifier' | 'holdout' | 'rollout', op: Payload['op'], held: boolean): void {
     this.withheld[reason] += 1;
     if (op === 'add') this.add -= 1;
     if (op === 'update') this.update -= 1;
-    if (held) this.reasons[reason] = (this.reasons[reason] ?? 0) + 1;
+    // Nobody is removed for being outside a rollout: who is held has another op there.
+    if (held && reason !== 'rollout') this.reasons[reason] = (this.reasons[reason] ?? 0) + 1;
   }
 
   /** @param untouched ledger members that are no candidate and did not merely stay: counted from the ledger's side, for law 14. */

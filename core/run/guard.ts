@@ -37,10 +37,17 @@ function sizeProblems({ name, guardrails }: Audience, matched: number): string[]
 }
 
 function changeProblems({ name, guardrails }: Audience, plan: SyncPlan): string[] {
-  const { members, counts, destination } = plan;
-  // The first delivery adds everybody: there is nothing yet to compare it with.
-  if (members === 0) return [];
+  const { members, counts, destination, rollout } = plan;
   const problems: string[] = [];
+  // From all customers to a share is a new cut-over; from a share to a smaller one takes back what was promised to only grow.
+  if (rollout !== undefined && rollout.before < 100 && rollout.now < rollout.before) {
+    problems.push(
+      `"${name}" is rolled out to ${rollout.before} % in ${destination}, and its file now says ${rollout.now} %. A rollout only grows: ` +
+        `who was sent stays, and nothing more changes for them. Write rollout: ${rollout.before}% or more; to take people out, change the rule.`,
+    );
+  }
+  // The first delivery adds everybody: there is nothing yet to compare it with.
+  if (members === 0) return problems;
   if (exceeds(counts.remove, members, guardrails.maxRemoved)) {
     problems.push(change(name, 'remove', counts.remove, members, 'from', destination, guardrails.maxRemoved));
   }

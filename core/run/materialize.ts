@@ -12,8 +12,8 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
     const ledgers = new Map<string, Relation>();
     for (const destination of destinations) {
       const { sync } = resolveSync(ports, audience, destination);
-      // Who is never removed for leaving the rule is still removed for withdrawing: the snapshot must look at them too.
-      if (sync.mode === 'mirror') continue;
+      // Who is not removed for leaving the rule is still removed for withdrawing: the snapshot must look at them too.
+      if (sync.mode === 'mirror' && sync.rollout === 100) continue;
       const pointer = await ports.store.pointers.get(syncKey(audience, destination));
       if (pointer !== null) ledgers.set(destination, ledgerRelation(pointer.members));
     }
@@ -47,6 +47,7 @@ export function snapshotSpec(
       namespaces: resolved.namespaces,
       traits: resolved.sync.traits.map((trait) => trait.column),
       salt: saltOf(resolved),
+      rollout: resolved.sync.rollout,
       ...(ledger && { ledger }),
     };
   });

@@ -81,6 +81,8 @@ export interface SyncPlan {
   readonly removes: FileSet;
   readonly removeShards: readonly Shard[];
   readonly upsertShards: readonly Shard[];
+  /** Percent of the customers for whom the sync acts now, and acted when its ledger was written; left out when both are all. */
+  readonly rollout?: { readonly now: number; readonly before: number };
 }
 
 export interface SyncCounts {

@@ -22,6 +22,8 @@ export interface SyncReport {
   readonly error?: Failure;
   /** Members in the ledger afterwards (before, for a plan). */
   readonly members: number;
+  /** Percent of the customers for whom the sync acts; left out for all. */
+  readonly rollout?: number;
 }
 
 export interface RunReport {
@@ -82,6 +84,7 @@ function syncReport(audience: string, matched: number, plan: SyncPlan, result: S
     requests: result?.requests ?? plan.requests,
     seconds: plan.seconds,
     members: result?.members ?? plan.members,
+    ...(plan.rollout !== undefined && plan.rollout.now < 100 && { rollout: plan.rollout.now }),
     ...(result && { outcomes: result.outcomes, rejections: result.rejections }),
     ...(result?.error && { error: result.error }),
   };

@@ -40,26 +40,33 @@ export interface DiffRelations {
 
 /**
  * What is not as the ledger says. Columns CANDIDATE_COLUMNS; `op` is `add`, `update`, `remove`, `withhold`, `parked`,
- * or `holdout` (a member of the control group, of whom only normalisation can say whether an identifier is usable).
- * An unmatched ledger member of a non-mirror sync stays, unless withheld.
+ * or `holdout` and `rollout` (in the control group, outside the rollout: only normalisation can say whether an identifier is usable).
+ * An unmatched ledger member of a non-mirror sync stays, unless withheld. Outside a rollout members stay as they are, unless withheld;
+ * who is gone from the customers is no such member, and what a destination did not answer for is settled.
+ *
+ * @param rollout whether the sync has one, and so the snapshot the column `outside_<i>`
  */
-export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelations): Query {
-  const absent = mode === 'mirror' ? `WHEN s.member IS NULL THEN 'remove'` : `WHEN s.member IS NULL THEN NULL`;
+export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelations, rollout = false): Query {
+  const left = mode === 'mirror' ? `'remove'` : 'NULL';
+  const outside = `s.outside_${sync}`;
+  const stays = rollout ? `\n      WHEN ${outside} AND l.hash <> '' THEN NULL` : '';
+  const waits = rollout ? `\n      WHEN ${outside} AND l.member IS NULL THEN 'rollout'` : '';
   const known = mode === 'add-only' ? `l.hash <> ''` : `s.hash_${sync} = l.hash`;
   const sql = `SELECT member, op, reason, held, matched, hash FROM (
   SELECT coalesce(s.member, l.member) AS member,
     CASE
-      ${absent}
+      WHEN s.member IS NULL THEN ${left}
       WHEN s.withheld_${sync} IS NOT NULL AND l.member IS NOT NULL THEN 'remove'
+      WHEN NOT s.matched AND l.member IS NULL THEN NULL
       WHEN s.withheld_${sync} IS NOT NULL THEN 'withhold'
-      WHEN NOT s.matched THEN NULL
-      WHEN s.holdout THEN 'holdout'
+      WHEN s.matched AND s.holdout THEN 'holdout'${stays}
+      WHEN NOT s.matched THEN ${left}${waits}
       WHEN l.member IS NOT NULL AND ${known} THEN NULL
       WHEN r.times >= ${PARK_AFTER} AND r.hash = s.hash_${sync} THEN 'parked'
       WHEN l.member IS NOT NULL THEN 'update'
       ELSE 'add'
     END AS op,
-    CASE WHEN s.member IS NULL THEN 'left' ELSE s.withheld_${sync} END AS reason,
+    CASE WHEN s.member IS NULL THEN 'left' WHEN s.withheld_${sync} IS NULL AND NOT s.matched THEN 'left' ELSE s.withheld_${sync} END AS reason,
     l.member IS NOT NULL AS held,
     coalesce(s.matched, FALSE) AS matched,
     s.hash_${sync} AS hash
@@ -76,10 +83,13 @@ export const candidateCountsQuery = (candidates: Relation): Query => ({
   relations: { candidates },
 });
 
-/** Members of a non-mirror sync that stay though the rule matches them no more: `n`. */
-export const stayedQuery = (relations: Pick<DiffRelations, 'snapshot' | 'ledger'>): Query => ({
-  sql: 'SELECT count(*) AS n FROM ledger l LEFT JOIN snapshot s ON s.member = l.member WHERE s.member IS NULL',
-  relations: { ...relations },
+/** Members that stay though the rule matches them no more, of a non-mirror sync or outside a rollout: `n`. */
+export const stayedQuery = (
+  relations: Pick<DiffRelations, 'snapshot' | 'ledger'> & { readonly candidates: Relation },
+): Query => ({
+  sql: `SELECT count(*) AS n FROM ledger l LEFT JOIN snapshot s ON s.member = l.member LEFT JOIN candidates c ON c.member = l.member
+WHERE c.member IS NULL AND (s.member IS NULL OR NOT s.matched)`,
+  relations: { snapshot: relations.snapshot, ledger: relations.ledger, candidates: relations.candidates },
 });
 
 /** One shard number for a member key; `shards` at most 4,096. The key is a hash, so any digits of it spread evenly. */
@@ -97,9 +107,9 @@ export function payloadQuery(sync: number, shards: number, relations: DiffRelati
   CASE WHEN c.op <> 'remove' THEN s.identifiers_${sync} END AS raw, CASE WHEN c.op <> 'remove' THEN s.traits_${sync} END AS t, s.consent_${sync} AS c, s.evidence_${sync} AS e, s.country AS country, l.identifiers AS old,
   ${shardOf('c.member', shards)} AS shard
 FROM candidates c
-LEFT JOIN snapshot s ON s.member = CASE WHEN c.op IN ('add', 'update', 'holdout') OR c.reason <> 'left' THEN c.member END
+LEFT JOIN snapshot s ON s.member = CASE WHEN c.op IN ('add', 'update', 'holdout', 'rollout') OR c.reason <> 'left' THEN c.member END
 LEFT JOIN ledger l ON l.member = c.member
-WHERE c.op IN ('add', 'update', 'remove', 'holdout')`;
+WHERE c.op IN ('add', 'update', 'remove', 'holdout', 'rollout')`;
   const { snapshot, ledger, candidates } = relations;
   return { sql, relations: { snapshot, ledger, candidates } };
 }
@@ -172,7 +182,8 @@ JOIN reach ON reach.value = h.value`,
 
 /**
  * Members to send again because a match of theirs may have depended on a removed value: touched, still matched and allowed,
- * and not in the delta already. Columns of an UpsertLine, with `c` as `basis|jurisdiction`; sharded.
+ * and not in the delta already. Columns of an UpsertLine, with `c` as `basis|jurisdiction`; sharded. The hash stays the ledger's: outside a
+ * rollout the row may have changed, and what is sent again is what the destination holds.
  */
 export function resendQuery(
   sync: number,
@@ -184,7 +195,7 @@ export function resendQuery(
     readonly snapshot: Relation;
   },
 ): Query {
-  const sql = `SELECT l.member AS k, 'update' AS op, s.hash_${sync} AS h, l.identifiers AS ids, s.traits_${sync} AS t, s.consent_${sync} AS c, s.evidence_${sync} AS e,
+  const sql = `SELECT l.member AS k, 'update' AS op, l.hash AS h, l.identifiers AS ids, s.traits_${sync} AS t, s.consent_${sync} AS c, s.evidence_${sync} AS e,
   ${shardOf('l.member', shards)} AS shard
 FROM touched t
 JOIN ledger l ON l.member = t.member

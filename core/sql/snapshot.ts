@@ -37,6 +37,8 @@ export interface SnapshotSync {
   readonly salt: string;
   /** What the destination holds (`member`), for modes that do not remove who left the rule: withdrawing removes them all the same. */
   readonly ledger?: Relation;
+  /** Percent of the customers for whom the sync acts; 100 when left out. Below it, `ledger` must be there once there is one. */
+  readonly rollout?: number;
 }
 
 /** The steps of the query, as relations. */
@@ -49,12 +51,12 @@ const WITHOUT_COUNTRY = /^(email|maid|external_id|.*_sha256)$/;
 
 /**
  * The snapshot of a run: an audience, once for all its syncs. One row for every customer the rule matches, and, where a sync names its
- * ledger, for every member of it whom the rule matches no more and who may not be held either.
+ * ledger, for every member of it whom the rule matches no more and who may not be held either, or is outside its rollout.
  *
  * Columns: `member` (32 hex), `matched`, `holdout`, `country` (ISO alpha-2 or NULL), and per sync `i`: `withheld_i` (`erased`, `excluded`,
  * `no-consent` or NULL), `hash_i` (16 hex), `identifiers_i` (`namespace chr(31) value` as in the tables, best first), `traits_i` (canonical
  * texts), `consent_i` (`basis|jurisdiction`), `evidence_i` (core/evidence.ts: what the decision rests on; in no hash, because a new
- * record of the same decision changes nothing that is sent).
+ * record of the same decision changes nothing that is sent), and where the sync has a rollout `outside_i`, a boolean: nothing changes for them.
  *
  * Every table is read once, but the identifiers and consents of a narrow rule: they are limited to whom the rule matches, which costs
  * a second look at the columns of the rule.
@@ -112,13 +114,13 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
       : [`${WANTED} AS (SELECT ${audiences.customerId} AS customer_id FROM ${quoteTable(customers.physicalName)} c${only})`];
 
   const perSync = spec.syncs.map((sync) => syncColumns(sync, identifiers, consent, erasures.length > 0));
-  const held = ledgers.map(({ index }) => `held_${index}`);
   const inner = [
     'p.member',
     `${ledgers.length === 0 ? 'TRUE' : 'p.matched'} AS matched`,
     `${holdoutSql(audience)} AS holdout`,
     'p.country',
     ...ledgers.map(({ index }) => `l_${index}.member IS NOT NULL AS held_${index}`),
+    ...spec.syncs.filter(hasRollout).map((one) => `${outsideSql(audience, one)} AS outside_${one.index}`),
     ...perSync.flat(),
   ];
   const joins = [
@@ -131,10 +133,16 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     ...spec.syncs.map(
       (sync) =>
         `withheld_${sync.index}, ${hashSql(sync)} AS hash_${sync.index}, identifiers_${sync.index}, traits_${sync.index}, consent_${sync.index},
-  CASE WHEN withheld_${sync.index} = 'no-consent' THEN kept_${sync.index} ELSE sent_${sync.index} END AS evidence_${sync.index}`,
+  CASE WHEN withheld_${sync.index} = 'no-consent' THEN kept_${sync.index} ELSE sent_${sync.index} END AS evidence_${sync.index}${hasRollout(sync) ? `, outside_${sync.index}` : ''}`,
     ),
   ];
-  const where = ['matched', ...held.map((column, i) => `(${column} AND withheld_${ledgers[i]?.index} IS NOT NULL)`)];
+  const where = [
+    'matched',
+    ...ledgers.map((one) => {
+      const kept = hasRollout(one) ? ` OR outside_${one.index}` : '';
+      return `(held_${one.index} AND (withheld_${one.index} IS NOT NULL${kept}))`;
+    }),
+  ];
   const expressions = [
     ...audiences.expressions(),
     ...wanted,
@@ -167,9 +175,18 @@ const WANTED = 'sluice_wanted';
 
 /** A bucket out of 10,000 by the name of the audience and the customer: the same people for as long as both keep their names. */
 const holdoutSql = ({ name, holdout }: Audience): string =>
-  holdout <= 0
-    ? 'FALSE'
-    : `mod(from_base(${hashHex(`${quoteText(`${name}/`)} || p.customer_id`, 12)}, 16), 10000) < ${Math.round(holdout * 100)}`;
+  holdout <= 0 ? 'FALSE' : `${bucketOf(`${name}/`)} < ${Math.round(holdout * 100)}`;
+
+/**
+ * The same bucket for every sync of the audience, so that a person is cut over everywhere at once; by a salt that no holdout has (a name
+ * holds no colon), so that knowing one says nothing of the other.
+ */
+const outsideSql = ({ name }: Audience, { rollout = 100 }: SnapshotSync): string =>
+  `${bucketOf(`rollout:${name}/`)} >= ${Math.round(rollout * 100)}`;
+
+const hasRollout = ({ rollout = 100 }: SnapshotSync): boolean => rollout < 100;
+
+const bucketOf = (salt: string): string => `mod(from_base(${hashHex(`${quoteText(salt)} || p.customer_id`, 12)}, 16), 10000)`;
 
 function syncColumns(sync: SnapshotSync, identifiers: IdentifierSource, consent: Purposes, erasures: boolean): readonly string[] {
   const { index: i } = sync;

@@ -13,7 +13,7 @@ const sync: SyncReport = {
   update: 14,
   remove: 33,
   unchanged: 9_000,
-  withheld: { erased: 0, excluded: 0, 'no-consent': 600, 'no-identifier': 60, holdout: 6, parked: 0 },
+  withheld: { erased: 0, excluded: 0, 'no-consent': 600, 'no-identifier': 60, holdout: 6, rollout: 0, parked: 0 },
   removeReasons: { left: 30, 'no-consent': 3 },
   resent: 0,
   requests: 2,

@@ -13,7 +13,7 @@ const audience = (name: string, to: readonly string[], where: Rule, exclude: rea
   holdout: 0,
   schedule: { kind: 'manual' },
   guardrails: { maxRemoved: { percent: 100, floor: 0 } },
-  syncs: to.map((destination) => ({ to: destination, mode: 'mirror', identifiers: [], traits: [], settings: {} })),
+  syncs: to.map((destination) => ({ to: destination, mode: 'mirror', identifiers: [], traits: [], settings: {}, rollout: 100 })),
 });
 const refers = (...names: string[]): Rule => ({
   kind: 'all',

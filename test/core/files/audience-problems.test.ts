@@ -71,6 +71,7 @@ describe('an audience file says, all at once,', () => {
           'holdout: 5',
           'guardrails: { max_added: 20, max_removed: 200%, min_size: many }',
           'syncs: { to: x }',
+          'rollout: 10',
           'exclude: { a: b }',
         ].join('\n'),
       ),
@@ -120,9 +121,14 @@ describe('an audience file says, all at once,', () => {
         8 | syncs: { to: x }
           |        ^^^^^^^^^
 
-      audiences/a.yaml:9:10  "exclude" must be a text or a list, not a mapping. [wrong-type]
-        9 | exclude: { a: b }
-          |          ^^^^^^^^"
+      audiences/a.yaml:9:10  "rollout" is a percentage, and 10 has no sign. [invalid-value]
+        9 | rollout: 10
+          |          ^^
+        Write 10%.
+
+      audiences/a.yaml:10:10  "exclude" must be a text or a list, not a mapping. [wrong-type]
+        10 | exclude: { a: b }
+           |          ^^^^^^^^"
     `);
   });
 

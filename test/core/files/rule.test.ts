@@ -181,6 +181,7 @@ description: Everybody in Germany
 owner: crm@example.com
 where: { country: DE }
 holdout: 2.5 %
+rollout: 40%
 schedule: every monday and thursday at 6:05 Europe/Berlin
 guardrails: { max_added: 20%, max_removed: { percent: 12.5, floor: 7 }, min_size: 10 }
 syncs:
@@ -189,6 +190,7 @@ syncs:
     identifiers: [email, maid]
   - to: braze-eu
     mode: upsert
+    rollout: 12.5%
     traits: { band: ltv_band, favourite_category: favourite_category }
 `);
   const { where: _, syncs, ...rest } = audience;
@@ -206,12 +208,13 @@ syncs:
   expect(
     syncs.map(({ traits, ...sync }) => ({ ...sync, traits: traits.map(({ name, column }) => [name, column.name]) })),
   ).toEqual([
-    { to: 'meta-eu', mode: 'mirror', identifiers: ['email', 'maid'], settings: {}, traits: [] },
+    { to: 'meta-eu', mode: 'mirror', identifiers: ['email', 'maid'], settings: {}, rollout: 40, traits: [] },
     {
       to: 'braze-eu',
       mode: 'upsert',
       identifiers: ['external_id'],
       settings: {},
+      rollout: 12.5,
       traits: [
         ['band', 'ltv_band'],
         ['favourite_category', 'favourite_category'],

@@ -602,6 +602,11 @@ describe('the holdout', () => {
     expect(await held('one', TICK + 86_400_000)).toEqual(first);
     const other = new Set(await held('two'));
     expect(first.filter((id) => other.has(id)).length).toBeLessThan(40);
+    // Nor does being held out say anything of who is cut over first.
+    const rolled = await take([sync({ rollout: 50 })], { of: audience('one', gold.where!, { holdout: 5 }), tick: TICK });
+    const outside = first.filter((id) => rolled(id)?.['outside_0'] === true).length;
+    expect(outside / first.length).toBeGreaterThan(0.38);
+    expect(outside / first.length).toBeLessThan(0.62);
   });
 });
 
