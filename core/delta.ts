@@ -10,7 +10,8 @@ import type { Identifier, Outcome, TraitValue } from './connector.ts';
 export interface UpsertLine {
   /** Member key, 32 hex. */
   readonly k: string;
-  readonly op: 'add' | 'update';
+  /** `resend`: what was taken already, because somebody else's removal may have undone it (law 6). */
+  readonly op: 'add' | 'update' | 'resend';
   /** Row hash of the snapshot, 16 hex; what the ledger keeps when it is taken. */
   readonly h: string;
   /** Identifiers as sent, `namespace:value`, best first. */

@@ -1,6 +1,8 @@
 import type { LedgerFile, Pointer } from '../ports.ts';
 import { LOG_COLUMNS, REMOVE_LINE_COLUMNS, UPSERT_LINE_COLUMNS } from '../sql/delta.ts';
 import { type DeliveryRelations, generationQuery, ledgerCountsQuery, outcomesQuery, rejectionsQuery } from '../sql/ledger.ts';
+import { writeReceipts } from '../receipts/write.ts';
+import { receiptsQuery } from '../sql/receipts.ts';
 import { attemptOf, rowsOf } from './diff.ts';
 import { holdLease } from './lease.ts';
 import { closeLog } from './outcome-log.ts';
@@ -10,7 +12,7 @@ import { ledgerRelation, linesRelation, rejectionRelation, relationOf, snapshotR
 
 /**
  * Generation n+1 = generation n (+) outcomes (law 2), written under a new name, then the pointer moved by compare-and-swap under the
- * lease's fence. Done again after a crash it finds its own generation current and answers the same. No outcome, no generation.
+ * lease's fence; before it, the receipts of what was sent. Done again after a crash it finds its own generation current and answers the same. No outcome, no generation.
  */
 export function commitTask(ports: RunPorts): Tasks['commit'] {
   return async (input): Promise<SyncResult> => {
@@ -26,6 +28,7 @@ export function commitTask(ports: RunPorts): Tasks['commit'] {
     // A remove with nothing to send (law 6) still takes the member out of the ledger.
     const silent = plan.removes.rows > rowsOf(plan.removeShards);
     const answered = outcomes.answered > 0 || (silent && input.failure === undefined);
+    const receipts = await receiptsOf(ports, input, relations, { answers: outcomes.answers, committed: answered });
     if (answered && pointer?.generation !== run) {
       pointer = await writeGeneration(ports, input, relations, held.lease.fence);
       await store.pointers.move(sync, plan.version, pointer);
@@ -37,6 +40,7 @@ export function commitTask(ports: RunPorts): Tasks['commit'] {
       rejections: outcomes.rejections,
       requests: input.requests,
       members: pointer?.members.files.rows ?? 0,
+      ...(receipts && { receipts }),
       ...(failure && { error: failure }),
     };
   };
@@ -78,15 +82,30 @@ async function outcomesOf(ports: RunPorts, relations: DeliveryRelations, sent: n
   const counts = { delivered: 0, accepted: 0, rejected: 0, retry: 0 };
   const rejections: { reason: string; count: number }[] = [];
   let answered = 0;
+  let answers = 0;
   for (const row of rows) {
     const n = Number(row['n']);
+    answers += n;
     const outcome = row['o'] as keyof OutcomeCounts | 'unknown';
     if (outcome !== 'unknown') counts[outcome] += n;
     if (outcome !== 'retry') answered += n;
     if (outcome === 'rejected') rejections.push({ reason: String(row['r'] ?? 'rejected'), count: n });
   }
   counts.retry = sent - counts.delivered - counts.accepted - counts.rejected;
-  return { counts, rejections: rejections.toSorted((a, b) => b.count - a.count), answered };
+  return { counts, rejections: rejections.toSorted((a, b) => b.count - a.count), answered, answers };
+}
+
+/** The receipts of the delivery, before the pointer moves: what was sent is proven before it is acknowledged. */
+async function receiptsOf(
+  ports: RunPorts,
+  { run, audience, tick, plan }: CommitInput,
+  relations: DeliveryRelations,
+  { answers, committed }: { readonly answers: number; readonly committed: boolean },
+): Promise<SyncResult['receipts']> {
+  if (answers === 0 && !committed) return undefined;
+  const of = { run, audience, tick, destination: plan.destination, committedAt: ports.clock.now() };
+  const query = receiptsQuery(relations, { ...of, ...plan.receipt, policyVersion: plan.policy, committed });
+  return writeReceipts(ports, { ...of, attempt: attemptOf(ports) }, query);
 }
 
 async function writeGeneration(

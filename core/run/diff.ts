@@ -131,9 +131,18 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
       removeShards,
       upsertShards: upserts,
       ...((rollout < 100 || pointer?.rollout !== undefined) && { rollout: { now: rollout, before: pointer?.rollout ?? 100 } }),
+      receipt: receiptTerms(resolved),
     } satisfies SyncPlan;
   };
 }
+
+/** What every receipt of the delivery will say alike, as it is when the delta is made. */
+const receiptTerms = ({ connector, destination, sync }: Resolved): SyncPlan['receipt'] => ({
+  connector: connector.name,
+  purpose: destination.purpose,
+  namespaces: [...new Set(['external_id', ...Object.keys(connector.namespaces)])],
+  traits: sync.traits.map(({ name }) => name),
+});
 
 const shardsFor = (rows: number): number => Math.min(MAX_SHARDS, Math.max(1, Math.ceil(rows / ROWS_PER_SHARD)));
 
@@ -244,7 +253,7 @@ async function* resend(ports: RunPorts, resolved: Resolved, sets: readonly FileS
       tally.resent += 1;
       const line: UpsertLine = {
         k: row.k,
-        op: 'update',
+        op: 'resend',
         h: row.h,
         ids: row.ids,
         ...(columns.length > 0 && { t: traitsOf(columns, row.t) }),

@@ -1,6 +1,8 @@
 import type { Connector, Context, Outcome, RemoteList } from '../connector.ts';
 import type { RemoveReason, WithheldReason } from '../delta.ts';
 import type { Destination, Mode, Workspace } from '../model.ts';
+import type { Written as ReceiptsWritten } from '../receipts/write.ts';
+import type { ReceiptFacts } from '../sql/receipts.ts';
 import type { Clock, Durable, FileSet, LedgerFile, Store, Warehouse } from '../ports.ts';
 
 /** Everything a run needs of the world. The edges (cli/wiring.ts, functions/) build it. */
@@ -83,6 +85,8 @@ export interface SyncPlan {
   readonly upsertShards: readonly Shard[];
   /** Percent of the customers for whom the sync acts now, and acted when its ledger was written; left out when both are all. */
   readonly rollout?: { readonly now: number; readonly before: number };
+  /** What every receipt of the delivery will say alike. */
+  readonly receipt: Pick<ReceiptFacts, 'connector' | 'purpose' | 'namespaces' | 'traits'>;
 }
 
 export interface SyncCounts {
@@ -108,6 +112,8 @@ export interface SyncResult {
   readonly error?: { readonly message: string; readonly wayOut: string };
   /** Members after the commit. */
   readonly members: number;
+  /** The link of the chain that holds the receipts of this delivery; left out when nothing was sent. */
+  readonly receipts?: ReceiptsWritten;
 }
 
 export interface Failure {

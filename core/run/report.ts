@@ -20,6 +20,8 @@ export interface SyncReport {
   readonly outcomes?: OutcomeCounts;
   readonly rejections?: readonly { readonly reason: string; readonly count: number }[];
   readonly error?: Failure;
+  /** Where the receipts of what was sent are. */
+  readonly receipts?: SyncResult['receipts'];
   /** Members in the ledger afterwards (before, for a plan). */
   readonly members: number;
   /** Percent of the customers for whom the sync acts; left out for all. */
@@ -86,6 +88,7 @@ function syncReport(audience: string, matched: number, plan: SyncPlan, result: S
     members: result?.members ?? plan.members,
     ...(plan.rollout !== undefined && plan.rollout.now < 100 && { rollout: plan.rollout.now }),
     ...(result && { outcomes: result.outcomes, rejections: result.rejections }),
+    ...(result?.receipts && { receipts: result.receipts }),
     ...(result?.error && { error: result.error }),
   };
 }

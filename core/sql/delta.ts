@@ -116,13 +116,14 @@ WHERE c.op IN ('add', 'update', 'remove', 'holdout', 'rollout')`;
 
 /** RemoveLine as written by normalisation. */
 export const REMOVE_LINE_COLUMNS = { k: 'varchar', ids: 'array(varchar)', why: 'varchar', e: 'varchar' } as const;
-/** UpsertLine; traits and consent are not read by SQL. */
+/** UpsertLine; traits are not read by SQL. */
 export const UPSERT_LINE_COLUMNS = {
   k: 'varchar',
   op: 'varchar',
   h: 'varchar',
   ids: 'array(varchar)',
   l: 'array(varchar)',
+  c: 'array(varchar)',
   e: 'varchar',
 } as const;
 export const LOG_COLUMNS = { n: 'bigint', k: 'varchar', o: 'varchar', r: 'varchar' } as const;

@@ -17,7 +17,7 @@ export interface DeliveryRelations {
  * One answer a member: where a line was answered twice (sent again after a crash), the better one is the truth, and it sorts first.
  * A `not-sent` only takes an intent back.
  */
-const answersOf = (log: string): string =>
+export const answersOf = (log: string): string =>
   `SELECT k, min(o) AS o, min(r) AS r FROM ${log} WHERE k IS NOT NULL AND coalesce(r, '') <> '${NOT_SENT}' GROUP BY k`;
 
 /** Outcomes of a delivery, counted: `o`, `r`, `n`. */
