@@ -16,7 +16,7 @@ import {
   RowsRefused,
   TryAgain,
 } from '../core/connector.ts';
-import { countryCode, emailForGoogle, maid, nameWithoutTitles, phone, plainText, postalCode } from '../core/identifiers.ts';
+import { countryCode, emailForGoogle, familyName, givenName, maid, phone, plainText, postalCode } from '../core/identifiers.ts';
 import { json, reasonCode, statusError } from './http.ts';
 import { accessToken, tokenRefused, type TokenRequest } from './oauth.ts';
 
@@ -114,8 +114,8 @@ export const google: Connector<Settings, Secret> = {
     phone: { normalise: phone, hash: 'sha256' },
     maid: { normalise: maid, hash: 'none' },
     external_id: { normalise: plainText(255), hash: 'none', max: 1 },
-    first_name: { normalise: nameWithoutTitles, hash: 'sha256', ...weak },
-    last_name: { normalise: nameWithoutTitles, hash: 'sha256', ...weak },
+    first_name: { normalise: givenName, hash: 'sha256', ...weak },
+    last_name: { normalise: familyName, hash: 'sha256', ...weak },
     postal_code: { normalise: postalCode, hash: 'none', ...weak },
     country: { normalise: countryCode, hash: 'none', ...weak },
   },

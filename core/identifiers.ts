@@ -7,7 +7,7 @@ export { maid } from './identifiers/device.ts';
 export { email, emailForGoogle } from './identifiers/email.ts';
 export { phone, phoneDigits } from './identifiers/phone.ts';
 export { cityLetters, countryCode, countryCodeLower, postalCode, postalCodeShort, region } from './identifiers/place.ts';
-export { nameWithoutTitles, personName, plainText, trimmed } from './identifiers/text.ts';
+export { familyName, givenName, personName, plainText, trimmed } from './identifiers/text.ts';
 
 /** Between the namespace and the value of a raw entry, as SQL writes it: no namespace and no usable value holds it. */
 export const ENTRY_SEPARATOR = '\u001f';

@@ -29,15 +29,16 @@ export function email(raw: string): string | undefined {
   return UNICODE_ADDRESS.test(address) ? address : undefined;
 }
 
+const GOOGLE_DOMAINS = ['@gmail.com', '@googlemail.com'];
+
 /**
- * `email` as Google matches it: for gmail.com and googlemail.com only, dots and everything from `+` on leave the local part.
- * The domain is not rewritten. https://developers.google.com/data-manager/api/devguides/concepts/formatting, read 2026-11-22.
+ * `email` as Google matches it: for gmail.com and googlemail.com only, dots and everything from `+` on leave the local part, before anything
+ * is refused. The domain is not rewritten. https://developers.google.com/data-manager/api/devguides/concepts/formatting, read 2026-11-22.
  */
 export function emailForGoogle(raw: string): string | undefined {
-  const address = email(raw);
-  if (address === undefined || !(address.endsWith('@gmail.com') || address.endsWith('@googlemail.com'))) return address;
-  const at = address.indexOf('@');
-  const plus = address.indexOf('+');
-  const local = address.slice(0, plus >= 0 && plus < at ? plus : at).replaceAll('.', '');
-  return local === '' ? undefined : local + address.slice(at);
+  const value = trimmed(raw).toLowerCase();
+  const domain = GOOGLE_DOMAINS.find((one) => value.endsWith(one));
+  if (domain === undefined) return email(raw);
+  const [local = ''] = value.slice(0, -domain.length).split('+', 1);
+  return email(local.replaceAll('.', '') + domain);
 }

@@ -45,20 +45,23 @@ export function personName(raw: string): string | undefined {
   return value === '' || INVISIBLE.test(value) ? undefined : value;
 }
 
-const TITLES = new Set(['mr', 'mrs', 'ms', 'miss', 'mx', 'dr', 'prof', 'sir', 'herr', 'frau', 'mme', 'm']);
-const SUFFIXES = new Set(['jr', 'sr', 'ii', 'iii', 'iv', 'phd', 'md', 'esq']);
+/** Between a title and a name, or a name and a suffix, as Google's reference implementation has them (see `givenName`). */
+const TITLE = /^(?:mr|mrs|ms|dr)\.(?:\s|$)/;
+const SUFFIX = /(?:,\s*|\s+)(?:jr\.?|sr\.?|2nd|3rd|ii|iii|iv|v|vi|cpa|dc|dds|vm|jd|md|phd)\s?$/;
 
 /**
- * Google's names: lower case, trimmed, no title before and no suffix behind; inner hyphens and apostrophes are kept, as Google's own
- * data-manager-util keeps `quinn-alex`. A name that is only a title stays as it is: it may be a name.
- * https://developers.google.com/data-manager/api/devguides/concepts/formatting, read 2026-11-22.
+ * A given name as Google hashes it: lower case, trimmed, no title before it; all else is kept. A title alone is refused.
+ * https://developers.google.com/data-manager/api/devguides/concepts/formatting, read 2026-11-22, and its reference implementation,
+ * https://github.com/googleads/data-manager-node util/src/formatter.ts, read 2026-11-25.
  */
-export function nameWithoutTitles(raw: string): string | undefined {
-  const text = trimmed(raw.toLowerCase().normalize('NFC'));
-  if (text === '' || INVISIBLE.test(text)) return undefined;
-  let words = text.split(/[\p{White_Space},]+/u).filter((word) => word !== '');
-  const bare = (word: string | undefined): string => (word ?? '').replaceAll('.', '');
-  if (words.length > 1 && TITLES.has(bare(words[0]))) words = words.slice(1);
-  if (words.length > 1 && SUFFIXES.has(bare(words.at(-1)))) words = words.slice(0, -1);
-  return words.join(' ') || undefined;
+export const givenName = (raw: string): string | undefined => visible(trimmed(lower(raw).replace(TITLE, '')));
+
+/** A family name as Google hashes it: lower case, trimmed, no suffix behind it (`jr.`, `phd`), however many. Sources as of `givenName`. */
+export function familyName(raw: string): string | undefined {
+  let name = lower(raw);
+  while (SUFFIX.test(name)) name = name.replace(SUFFIX, '');
+  return visible(trimmed(name));
 }
+
+const lower = (raw: string): string => trimmed(raw.toLowerCase().normalize('NFC').replace(WHITE_SPACE, ' '));
+const visible = (name: string): string | undefined => (name === '' || INVISIBLE.test(name) ? undefined : name);

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { Connector } from '../../core/connector.ts';
+import { vectorContract } from '../contracts/vectors.ts';
 
 /**
  * docs/connectors/README.md promises that a platform whose files are copied from it passes. So they are copied, into a project whose other
@@ -10,7 +12,10 @@ import { afterAll, describe, expect, test } from 'vitest';
  */
 const root = resolve(import.meta.dirname, '../..');
 const page = readFileSync(join(root, 'docs/connectors/README.md'), 'utf8');
-const blocks = [...page.matchAll(/```ts\n\/\/ (\S+)\n([\s\S]*?)```/g)].map(([, path = '', text = '']) => ({ path, text }));
+const blocks = [...page.matchAll(/```(?:ts|yaml)\n(?:\/\/|#) (\S+\/\S+)\n([\s\S]*?)```/g)].map(([, path = '', text = '']) => ({
+  path,
+  text,
+}));
 
 const project = mkdtempSync(join(tmpdir(), 'sluice-readme-'));
 afterAll(() => rmSync(project, { recursive: true, force: true }));
@@ -27,9 +32,16 @@ for (const { path, text } of blocks) {
 }
 
 describe('adding a platform, as docs/connectors/README.md teaches it', () => {
-  test('is a connector, a stand-in and a test, complete', () => {
-    expect(blocks.map(({ path }) => path)).toEqual(['connectors/acme.ts', 'sandbox/acme.ts', 'test/connectors/acme.test.ts']);
+  test('is a connector, a stand-in, a test and vectors, complete', () => {
+    expect(blocks.map(({ path }) => path)).toEqual([
+      'connectors/acme.ts',
+      'sandbox/acme.ts',
+      'test/connectors/acme.test.ts',
+      'test/connectors/vectors/acme.yaml',
+    ]);
   });
 });
 
 await import(pathToFileURL(join(project, 'test/connectors/acme.test.ts')).href);
+const { acme } = (await import(pathToFileURL(join(project, 'connectors/acme.ts')).href)) as { acme: Connector };
+vectorContract(acme, join(project, 'test/connectors/vectors'));

@@ -9,8 +9,9 @@ import {
   countryCode,
   email,
   emailForGoogle,
+  familyName,
+  givenName,
   maid,
-  nameWithoutTitles,
   personName,
   phone,
   phoneDigits,
@@ -212,8 +213,9 @@ describe('other identifiers', () => {
 
   test('names and places are written as Meta and Google ask, or not at all', () => {
     expect(personName(" Anne-Marie  O'Neill ")).toBe('annemarie oneill');
-    expect(nameWithoutTitles('Dr. Quinn-Alex Jr.')).toBe('quinn-alex');
-    expect(nameWithoutTitles('Dr')).toBe('dr');
+    expect(givenName(' Dr. Quinn-Alex ')).toBe('quinn-alex');
+    expect(givenName('Dr')).toBe('dr');
+    expect(familyName('Quinn, Jr., PhD')).toBe('quinn');
     expect(cityLetters('São Paulo')).toBe('saopaulo');
     expect(cityLetters('東京')).toBeUndefined();
     expect(region('New York', us)).toBeUndefined();
