@@ -74,7 +74,11 @@ export interface Files {
   write(key: string, lines: AsyncIterable<string> | Iterable<string>): Promise<Written>;
   /** Lines without their ends; gunzips `.gz`. `from` skips that many lines. Throws `MissingFile`. */
   lines(key: string, from?: number): AsyncIterable<string>;
-  /** Durable when it resolves. A torn last line (the process died) is not returned by `lines`. */
+  /**
+   * Durable when it resolves. A torn last line (the process died) is not returned by `lines`. One writer at a time: who writes behind
+   * another's back is refused where the store can tell (`LogTaken`). An append of no lines settles the log: what stands at its
+   * `location` is then exactly its lines, for SQL; a log without lines stays absent.
+   */
   append(key: string, lines: readonly string[]): Promise<void>;
   exists(key: string): Promise<boolean>;
   list(prefix: string): Promise<readonly string[]>;

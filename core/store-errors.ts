@@ -55,6 +55,38 @@ export class StoreBusy extends Error {
   }
 }
 
+/** Another worker writes this log now: what it wrote is not ours to go on from. This one wrote nothing; read the log again first. */
+export class LogTaken extends Error {
+  constructor(key: string, options: { cause?: unknown } = {}) {
+    super(`Another worker has written to ${key} since this one read it. This one wrote nothing more.`, options);
+    this.name = 'LogTaken';
+  }
+}
+
+/** The service a store keeps its state in does not answer, or asks for fewer requests, for longer than its client tries. */
+export class StoreUnavailable extends Error {
+  constructor(where: string, why: string, options: { cause?: unknown } = {}) {
+    super(
+      `${where} does not answer or asks for fewer requests (${why}). Nothing that was acknowledged has changed. ` +
+        `A run tries again by itself; if it stays, look at the health of the service in your region.`,
+      options,
+    );
+    this.name = 'StoreUnavailable';
+  }
+}
+
+/** The service a store keeps its state in refuses us: no permission, no such bucket, table or key. */
+export class StoreRefused extends Error {
+  constructor(where: string, why: string, options: { cause?: unknown } = {}) {
+    super(
+      `${where} refuses the request (${why}). Nothing was changed. The role that runs this needs the grants that cdk/ writes; ` +
+        `look whether a policy, a key's grants or the account's guard rails take them away.`,
+      options,
+    );
+    this.name = 'StoreRefused';
+  }
+}
+
 /** A key that is not a plain relative path. Keys come from names that `sluice check` has passed, so this is never a person's slip alone. */
 export class BadKey extends Error {
   constructor(key: string, why: string) {

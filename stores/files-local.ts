@@ -8,6 +8,7 @@ import type { Files, Written } from '../core/ports.ts';
 import { BadKey, FileExists, MissingFile } from '../core/store-errors.ts';
 import { appendLines } from './append-log.ts';
 import { errno, syncFolder, told } from './disk.ts';
+import { segmentsOfKey } from './keys.ts';
 import { joinLines, readBytes, readLines } from './line-stream.ts';
 
 /** What else lies in the folder: our databases, and the secrets a person put there. No key may name them. */
@@ -68,13 +69,8 @@ export function localFiles(root: string): Files {
   };
 }
 
-/** The parts of a key. One slash at its end is allowed, for a folder. */
 function segmentsOf(key: string): readonly string[] {
-  const segments = key.replace(/\/$/, '').split('/');
-  if (segments.includes('') || isAbsolute(key)) throw new BadKey(key, 'it is empty, absolute, or has an empty part');
-  if (segments.some((part) => part === '.' || part === '..'))
-    throw new BadKey(key, 'it has a part . or .., which could lead out of the store');
-  if (/[\\\0\n]/.test(key)) throw new BadKey(key, 'it holds a backslash or a control character');
+  const segments = segmentsOfKey(key);
   if (OURS.test(segments[0] ?? '') || segments.some((part) => TEMPORARY.test(part)))
     throw new BadKey(key, 'the store keeps its own file there');
   return segments;

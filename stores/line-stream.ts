@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { pipeline } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { MissingFile, StoreDamaged } from '../core/store-errors.ts';
 import { errno } from './disk.ts';
@@ -44,9 +44,13 @@ export async function* joinLines(
  * A last line without its end is left out where it may be torn (an append log), and kept in a `.gz`, whose trailer proves it whole.
  * Throws `MissingFile`, and `StoreDamaged` when a `.gz` is cut short or altered.
  */
-export async function* readLines(path: string, key: string, from = 0): AsyncGenerator<string> {
+export const readLines = (path: string, key: string, from = 0): AsyncGenerator<string> =>
+  splitLines(readBytes(path, key), key.endsWith('.gz'), from);
+
+/** The same of bytes that are unpacked already; `whole` keeps a last line without its end. */
+export async function* splitLines(bytes: AsyncIterable<Buffer>, whole: boolean, from = 0): AsyncGenerator<string> {
   let skip = from;
-  for await (const text of readText(path, key)) {
+  for await (const text of readText(bytes, whole)) {
     const lines = text.split('\n');
     lines.pop();
     if (skip >= lines.length) {
@@ -60,10 +64,9 @@ export async function* readLines(path: string, key: string, from = 0): AsyncGene
 }
 
 /** Text in pieces, each of whole lines with their ends. */
-async function* readText(path: string, key: string): AsyncGenerator<string> {
-  const gzip = key.endsWith('.gz');
+async function* readText(bytes: AsyncIterable<Buffer>, whole: boolean): AsyncGenerator<string> {
   let rest: Buffer[] = [];
-  for await (const chunk of readBytes(path, key)) {
+  for await (const chunk of bytes) {
     const end = chunk.lastIndexOf(10) + 1;
     if (end === 0) {
       rest.push(chunk);
@@ -73,12 +76,15 @@ async function* readText(path: string, key: string): AsyncGenerator<string> {
     yield (rest.length === 0 ? head : Buffer.concat([...rest, head])).toString('utf8');
     rest = end < chunk.length ? [chunk.subarray(end)] : [];
   }
-  if (gzip && rest.length > 0) yield `${Buffer.concat(rest).toString('utf8')}\n`;
+  if (whole && rest.length > 0) yield `${Buffer.concat(rest).toString('utf8')}\n`;
 }
 
 /** What is in a file, gunzipped when its key ends in `.gz`. */
-export async function* readBytes(path: string, key: string): AsyncGenerator<Buffer> {
-  const file = createReadStream(path, { highWaterMark: PIECE });
+export const readBytes = (path: string, key: string): AsyncGenerator<Buffer> =>
+  unpacked(createReadStream(path, { highWaterMark: PIECE }), key);
+
+/** The bytes of a stream, gunzipped when the key ends in `.gz`; ends the stream when its reader stops. */
+export async function* unpacked(file: Readable, key: string): AsyncGenerator<Buffer> {
   // The error of either is thrown by reading the last of them, so the callback has nothing to do.
   const bytes = key.endsWith('.gz') ? pipeline(file, createGunzip({ chunkSize: PIECE }), () => undefined) : file;
   try {

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { sep } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { PointerDamaged } from '../core/pointer-damaged.ts';
 import { type Pointer, PointerConflict, type Pointers } from '../core/ports.ts';
+import { decodePointer, encodePointer, generationIn, pointerChecksum, sameFrame } from './pointer-record.ts';
 import type { Database } from './sqlite.ts';
 
 /** `current` says which row of `pointers` holds; both carry the checksum, so that neither can be altered alone. */
@@ -13,18 +13,12 @@ export const POINTER_TABLES = `
 
 type Stored = { readonly version: number; readonly body: string; readonly checksum: string };
 
-/** Stands for the store's folder in stored addresses, so that a project can be moved with its `.sluice`. */
-const HERE = '{store}';
-
 /**
  * Pointers in SQLite. `get` throws `PointerDamaged` when the row is not as it was written; `history` leaves such rows out, because it
  * is what a person looks at to find a generation to go back to, and `move` to its successor makes the sync whole again.
  */
 export function localPointers(db: Database, root: string): Pointers {
-  const decode = (body: string): Pointer =>
-    mapLocations(JSON.parse(body) as Pointer, (at) => (at.startsWith(HERE) ? root + at.slice(HERE.length) : at));
-  const encode = (pointer: Pointer): string =>
-    JSON.stringify(mapLocations(pointer, (at) => (at.startsWith(root + sep) ? HERE + at.slice(root.length) : at)));
+  const decode = (body: string): Pointer => decodePointer(body, root + sep);
 
   return {
     async get(sync) {
@@ -32,7 +26,7 @@ export function localPointers(db: Database, root: string): Pointers {
         const { version, current, row } = headOf(sql, sync);
         if (version === 0) return null;
         if (current === undefined || row === undefined || row.checksum !== current.checksum || !isWhole(sync, row)) {
-          throw new PointerDamaged(sync, generationOf(row), version);
+          throw new PointerDamaged(sync, generationIn(row?.body), version);
         }
         return decode(row.body);
       });
@@ -57,8 +51,8 @@ export function localPointers(db: Database, root: string): Pointers {
             `Somebody holds the lease of ${sync} under fence ${fence}; this run had ${next.fence} and comes too late. Nothing was written.`,
           );
         }
-        const body = encode(next);
-        const checksum = checksumOf(sync, next.version, body);
+        const body = encodePointer(next, root + sep);
+        const checksum = pointerChecksum(sync, next.version, body);
         sql.prepare('INSERT INTO pointers VALUES (?, ?, ?, ?)').run(sync, next.version, body, checksum);
         sql
           .prepare(
@@ -78,15 +72,15 @@ export function localPointers(db: Database, root: string): Pointers {
       return rows.map((row) => String(row['sync']));
     },
     async rewrite(sync, next) {
-      const body = encode(next);
-      const checksum = checksumOf(sync, next.version, body);
+      const body = encodePointer(next, root + sep);
+      const checksum = pointerChecksum(sync, next.version, body);
       db.transaction((sql) => {
         const row = sql
           .prepare('SELECT version, body, checksum FROM pointers WHERE sync = ? AND version = ?')
           .get(sync, next.version) as Stored | undefined;
         if (row === undefined || !isWhole(sync, row))
           throw new PointerConflict(`The ledger of ${sync} has no sound version ${next.version}. Nothing was written.`);
-        if (JSON.stringify(frameOf(decode(row.body))) !== JSON.stringify(frameOf(next)))
+        if (!sameFrame(decode(row.body), next))
           throw new RangeError(`Version ${next.version} of ${sync} may only be rewritten with other files.`);
         sql
           .prepare('UPDATE pointers SET body = ?, checksum = ? WHERE sync = ? AND version = ?')
@@ -97,29 +91,7 @@ export function localPointers(db: Database, root: string): Pointers {
   };
 }
 
-function mapLocations(pointer: Pointer, change: (location: string) => string): Pointer {
-  const changed = (file: Pointer['members']): Pointer['members'] => ({
-    ...file,
-    files: { ...file.files, locations: file.files.locations.map(change) },
-  });
-  return { ...pointer, members: changed(pointer.members), rejections: changed(pointer.rejections) };
-}
-
-/** A pointer without its files. */
-const frameOf = ({ members: _members, rejections: _rejections, ...frame }: Pointer): unknown =>
-  Object.entries(frame).toSorted(([a], [b]) => (a < b ? -1 : 1));
-
-const checksumOf = (sync: string, version: number, body: string): string =>
-  createHash('sha256')
-    .update(JSON.stringify([sync, version, body]))
-    .digest('hex');
-
-const isWhole = (sync: string, row: Stored): boolean => checksumOf(sync, row.version, row.body) === row.checksum;
-
-/** What can still be read of a row that may be damaged, for the message about it. */
-function generationOf(row: Stored | undefined): string {
-  return /"generation":"([0-9A-Z]{26})"/.exec(row?.body ?? '')?.[1] ?? 'unknown';
-}
+const isWhole = (sync: string, row: Stored): boolean => pointerChecksum(sync, row.version, row.body) === row.checksum;
 
 /** The newest version that any row speaks of, 0 for none; the mark of it, and its row, where they are there. */
 function headOf(sql: DatabaseSync, sync: string): { version: number; current?: Omit<Stored, 'body'>; row?: Stored } {

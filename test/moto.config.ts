@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+/** What needs moto (AWS in a process of Python): `npm run test:moto`. */
+export default defineConfig({
+  test: {
+    include: ['test/**/*.moto.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    maxWorkers: 1,
+    allowOnly: false,
+    passWithNoTests: false,
+  },
+});
