@@ -35,6 +35,7 @@ export type ConsentReason =
   | 'withdrawn'
   | 'unknown-status'
   | 'pending'
+  | 'unconfirmed'
   | 'expired'
   | 'ended'
   | 'no-policy';
@@ -51,13 +52,25 @@ export interface ConsentDecision {
 
 /**
  * Which record decides is a number, so that engines can compute it as a maximum: the later start wins, and among records that started
- * together the higher code, that is an open one before an ended one, and the stricter before the laxer.
+ * together the higher code, that is an open one before an ended one, and the stricter before the laxer. `unconfirmed` is what a grant
+ * becomes where it would have to be confirmed; no record has it.
  */
-export const CODES = { ended: 1, granted: 2, pending: 3, 'unknown-status': 5, denied: 6, withdrawn: 7 } as const;
+export const CODES = {
+  ended: 1,
+  confirmed: 2,
+  granted: 3,
+  pending: 4,
+  unconfirmed: 5,
+  'unknown-status': 8,
+  denied: 9,
+  withdrawn: 10,
+} as const;
 /** From here on a record refuses. */
-export const REFUSAL = 5;
+export const REFUSAL = 8;
 /** A record's place in the order: its start times this, plus its code. */
 export const RADIX = 16;
+/** How many sources an order can have: their level is part of a number of 63 bits in SQL. */
+export const MAX_SOURCES = 100;
 
 /**
  * Whether a customer may be sent for a purpose.
@@ -74,8 +87,10 @@ export function decide(
   if (policy === undefined)
     return { allowed: false, reason: 'no-policy', basis: 'opt-in', jurisdiction: null, evidence: noRecord('no-policy') };
   const where = jurisdictionOf(residence, policy);
-  const record = deciding(records, now);
-  const { allowed, reason } = judge(record, policy, where.basis, now);
+  const started = records.flatMap((record) => startedOf(record, policy, now));
+  const record = deciding(started);
+  const confirmed = record !== undefined && (policy.doubleOptIn !== true || isConfirmed(record, started));
+  const { allowed, reason } = judge(record, confirmed, policy, where.basis, now);
   const evidence: Evidence =
     record === undefined
       ? noRecord(reason)
@@ -83,26 +98,50 @@ export function decide(
   return { allowed, reason, ...where, evidence };
 }
 
+/** A record that has started. */
 interface Started {
   readonly from: number;
+  /** What it says as of now, and what it said when it was open. */
   readonly code: number;
+  readonly said: number;
+  /** Of its source: the higher outranks. */
+  readonly level: number;
   readonly source?: string | null | undefined;
   readonly id?: string | null | undefined;
 }
 
+function startedOf({ status, from, to, source, id }: ConsentRecord, { sources = [] }: PurposePolicy, now: number): Started[] {
+  const said = CODES[status ?? 'unknown-status'];
+  const code = to !== null && to <= now ? CODES.ended : said;
+  const place = sources.indexOf(source ?? '');
+  const record = { code, said, level: place === -1 ? 0 : sources.length - place, source, id };
+  // Nobody knows when it began: a refusal counts as the latest, anything else as nothing.
+  if (from === null) return code >= REFUSAL ? [{ from: now, ...record }] : [];
+  return from <= now ? [{ from, ...record }] : [];
+}
+
 /** The record that decides, undefined when none has started. */
-function deciding(records: readonly ConsentRecord[], now: number): Started | undefined {
-  const started = records
-    .flatMap(({ status, from, to, source, id }): Started[] => {
-      const code = to !== null && to <= now ? CODES.ended : CODES[status ?? 'unknown-status'];
-      // Nobody knows when it began: a refusal counts as the latest, anything else as nothing.
-      if (from === null) return code >= REFUSAL ? [{ from: now, code, source, id }] : [];
-      return from <= now ? [{ from, code, source, id }] : [];
-    })
-    .toSorted((a, b) => b.from - a.from || b.code - a.code || (nameOf(a) < nameOf(b) ? -1 : 1));
-  const [last] = started;
+function deciding(started: readonly Started[]): Started | undefined {
+  const highest = Math.max(...started.map(({ level }) => level));
+  const counting = started
+    // A lower source never lifts what a higher one says; a refusal counts wherever it was made.
+    .filter(({ code, level }) => level === highest || code >= REFUSAL)
+    .toSorted((a, b) => b.from - a.from || b.code - a.code || b.level - a.level || (nameOf(a) < nameOf(b) ? -1 : 1));
+  const [last] = counting;
   // The last one has ended: an earlier refusal that is still open counts again, an earlier grant does not revive.
-  return last?.code === CODES.ended ? (started.find(({ code }) => code >= REFUSAL) ?? last) : last;
+  return last?.code === CODES.ended ? (counting.find(({ code }) => code >= REFUSAL) ?? last) : last;
+}
+
+/**
+ * Double opt-in: a grant that says itself that it was confirmed, or one before which the person was asked to confirm (`pending`), or
+ * confirmed an earlier one, and has not refused since. Records that have ended tell of it too.
+ */
+function isConfirmed(record: Started, started: readonly Started[]): boolean {
+  if (record.code === CODES.confirmed) return true;
+  const last = (those: readonly Started[]) => Math.max(...those.map(({ from }) => from));
+  const asked = last(started.filter(({ said }) => said === CODES.pending || said === CODES.confirmed));
+  const refused = last(started.filter(({ said }) => said >= REFUSAL));
+  return asked < record.from && asked > refused;
 }
 
 /** Of records that say the same since the same moment, the first by name is named as the one that decided. */
@@ -113,6 +152,7 @@ const opaque = (name: string | null | undefined): string | null => (name && !nam
 
 function judge(
   record: Started | undefined,
+  confirmed: boolean,
   policy: PurposePolicy,
   basis: Basis,
   now: number,
@@ -120,7 +160,8 @@ function judge(
   if (record !== undefined && record.code >= REFUSAL) return no(statusOf(record.code) as ConsentReason);
   if (basis === 'opt-out') return yes('not-refused');
   if (record === undefined) return no('no-record');
-  if (record.code !== CODES.granted) return no(statusOf(record.code) as ConsentReason);
+  if (record.code !== CODES.granted && record.code !== CODES.confirmed) return no(statusOf(record.code) as ConsentReason);
+  if (!confirmed) return no('unconfirmed');
   // Exactly as old as its expiry has expired.
   return policy.expiresAfter !== undefined && record.from <= minus(now, policy.expiresAfter, 'UTC')
     ? no('expired')
@@ -133,7 +174,7 @@ const no = (reason: ConsentReason) => ({ allowed: false, reason });
 const noRecord = (reason: ConsentReason): Evidence => ({ reason, status: null, began: null, source: null, record: null });
 
 const statusOf = (code: number): EvidenceStatus =>
-  (Object.keys(CODES) as EvidenceStatus[]).find((status) => CODES[status] === code) ?? 'unknown-status';
+  (Object.entries(CODES).find(([, own]) => own === code)?.[0] ?? 'unknown-status') as EvidenceStatus;
 
 /** Under whose law a person stands, and what it asks for. Unknown takes the strictest basis that the purpose has anywhere. */
 export function jurisdictionOf(

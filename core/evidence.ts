@@ -1,4 +1,5 @@
 import type { ConsentReason } from './consent.ts';
+import type { ConsentStatus } from './model.ts';
 
 /**
  * What a decision rests on, as it travels from the snapshot through the delta into receipts. It names the company's own record and
@@ -16,7 +17,7 @@ export interface Evidence {
   readonly record: string | null;
 }
 
-export type EvidenceStatus = 'granted' | 'denied' | 'withdrawn' | 'pending' | 'unknown-status' | 'ended';
+export type EvidenceStatus = ConsentStatus | 'unknown-status' | 'ended';
 
 /** Between the fields of the text: a sign that neither an id nor the name of a source has. */
 export const SEPARATOR = '\u001f';

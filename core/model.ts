@@ -67,7 +67,8 @@ export type QualityRule =
   | { readonly kind: 'null-values'; readonly column: string; readonly maxPercent: number }
   | { readonly kind: 'unique'; readonly column: string };
 
-export type ConsentStatus = 'granted' | 'denied' | 'withdrawn' | 'pending';
+/** `confirmed`: a grant that the person confirmed (double opt-in), as one record. */
+export type ConsentStatus = 'granted' | 'confirmed' | 'denied' | 'withdrawn' | 'pending';
 
 /** A calendar or exact length of time as written: `90 days`, `30 minutes`. */
 export interface Duration {
@@ -212,6 +213,10 @@ export interface PurposePolicy {
   readonly expiresAfter?: Duration;
   /** ISO 3166-1 alpha-2 (`US`) or 3166-2 (`US-CA`) -> basis there. */
   readonly jurisdictions: Readonly<Record<string, Basis>>;
+  /** A grant counts when it was confirmed: `confirmed`, or a `pending` and then `granted`. */
+  readonly doubleOptIn?: boolean;
+  /** Words of the field `source`, the highest first: of lower ones only refusals count once a higher one has spoken. Others are the lowest. */
+  readonly sources?: readonly string[];
   /** Law 6. There is no other choice yet, so the files refuse one. */
   readonly sharedIdentifiers: 'keep-for-entitled';
 }

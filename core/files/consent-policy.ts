@@ -3,9 +3,10 @@ import type { Node } from 'yaml';
 import { z } from 'zod';
 import { COUNTRIES, subdivisionsOf } from '../iso-3166.ts';
 import type { Basis, ConsentPolicy, PurposePolicy } from '../model.ts';
+import { MAX_SOURCES } from '../consent.ts';
 import type { ContractTable } from './contract.ts';
 import { readDuration } from './literal.ts';
-import { namedColumn } from './scope.ts';
+import { namedColumn, placeOf } from './scope.ts';
 import { checkShape } from './shape.ts';
 import type { Words } from './shape.ts';
 import { keyOf, nodeAt } from './source.ts';
@@ -17,6 +18,10 @@ const purpose = z.strictObject({
   description: z.string().optional(),
   basis: basis.describe('opt-in: a grant is needed. opt-out: sent unless refused.'),
   expires_after: z.string().optional().describe('How long a grant lasts: 730 days.'),
+  double_opt_in: z
+    .boolean()
+    .optional()
+    .describe('A grant counts when the person confirmed it: status confirmed, or pending and then granted.'),
   jurisdictions: z.record(z.string(), basis).optional().describe('Where another basis holds: US or US-CA -> opt-out.'),
   shared_identifiers: z
     .enum(['keep-for-entitled'])
@@ -29,13 +34,21 @@ const jurisdiction = z
   .optional()
   .describe('Columns of the customers contract that hold the country and its region (ISO 3166).');
 
+const sources = z
+  .array(z.string().min(1))
+  .min(1)
+  .max(MAX_SOURCES)
+  .optional()
+  .describe("Words of the consents' source, the highest first. Of lower ones only refusals count once a higher one has spoken.");
+
 /** The whole file, for editors. */
-export const consentSchema = z.strictObject({ purposes: z.record(z.string(), purpose), jurisdiction });
+export const consentSchema = z.strictObject({ purposes: z.record(z.string(), purpose), jurisdiction, sources });
 
 /** What the shape check uses: lengths of time are read apart, with better messages. */
 const consentShape = z.strictObject({
   purposes: z.record(z.string(), purpose.extend({ expires_after: z.unknown().optional() })),
   jurisdiction,
+  sources,
 });
 
 const WORDS: Words = {
@@ -44,6 +57,7 @@ const WORDS: Words = {
     jurisdictions: 'the jurisdictions',
     jurisdiction: 'the jurisdiction',
     purposes: 'the purposes',
+    sources: 'the sources',
   },
   otherNames: {
     expiry: 'expires_after',
@@ -52,14 +66,24 @@ const WORDS: Words = {
     default: 'basis',
     legal_basis: 'basis',
     country: 'column',
+    confirmed: 'double_opt_in',
+    precedence: 'sources',
   },
 };
 
-/** policies/consent.yaml. `customers` types the jurisdiction's columns; undefined when that contract cannot be read. */
-export function readConsentPolicy(source: Source, customers: ContractTable | undefined): ConsentPolicy | undefined {
+/** The tables the policy speaks of; undefined when their contract cannot be read. */
+export interface PolicyTables {
+  /** Types the jurisdiction's columns. */
+  readonly customers: ContractTable | undefined;
+  readonly consents: ContractTable | undefined;
+}
+
+/** policies/consent.yaml. */
+export function readConsentPolicy(source: Source, { customers, consents }: PolicyTables): ConsentPolicy | undefined {
   const file = checkShape(source, consentShape, purposeWords(source));
   if (!file) return undefined;
   const before = source.problems.length;
+  if (file.sources) checkSources(source, file.sources, consents);
   const purposes = Object.create(null) as Record<string, PurposePolicy>;
   for (const [name, given] of Object.entries(file.purposes)) {
     const at = ['purposes', name];
@@ -84,6 +108,8 @@ export function readConsentPolicy(source: Source, customers: ContractTable | und
       basis: given.basis,
       expiresAfter,
       jurisdictions,
+      ...(given.double_opt_in === true && { doubleOptIn: true }),
+      ...(file.sources && { sources: file.sources }),
       sharedIdentifiers: given.shared_identifiers ?? 'keep-for-entitled',
     };
   }
@@ -101,6 +127,25 @@ function purposeWords(source: Source): Words {
   const names = nodeAt(source.root, ['purposes']).toJS(source.document) as unknown;
   const own = typeof names === 'object' && names !== null ? Object.keys(names) : [];
   return { ...WORDS, nouns: { ...Object.fromEntries(own.map((name) => [name, `the purpose ${name}`])), ...WORDS.nouns } };
+}
+
+/** An order of sources that no record can be in, or a place taken twice, is a rule that is silently not followed. */
+function checkSources(source: Source, sources: readonly string[], consents: ContractTable | undefined): void {
+  if (consents && consents.table.fields['source'] === undefined) {
+    source.report(keyOf(source.root, 'sources'), {
+      rule: 'missing-field',
+      message: `The policy puts sources in order, and ${placeOf(consents)} has no field "source".`,
+      hint: 'Add the column to the contract, mark the one it is with sluice.field: source, or take the order out.',
+    });
+  }
+  for (const [index, name] of sources.entries()) {
+    if (sources.indexOf(name) === index) continue;
+    source.report(nodeAt(source.root, ['sources', index]), {
+      rule: 'duplicate-name',
+      message: `"${name}" stands in the order of sources twice.`,
+      hint: 'Remove one.',
+    });
+  }
 }
 
 function checkCode(source: Source, code: string, node: Node | undefined): void {

@@ -55,6 +55,9 @@ const NOUNS = {
   description: 'the description',
 };
 
+/** Classifications that say a column may be sent for any purpose; another one needs the purposes to be named. */
+export const OPEN_CLASSIFICATIONS: readonly string[] = ['public', 'internal'];
+
 const STATUSES = ['proposed', 'draft', 'active', 'deprecated', 'retired'];
 
 /** Tables of a contract file that Sluice reads: those with a role, of an active or deprecated contract. */
@@ -118,6 +121,8 @@ function readTable(source: Source, contract: ContractFile, object: SchemaObject,
     if (column.type === 'integer') integers.set(column.name, integerRange(property));
   }
   const all = [...new Set(columns.values())];
+  const fields = fieldsOf(source, role, object.name, all, node);
+  if (role === 'consents') checkNames(source, all, fields, node);
   const table: Table = {
     name: object.name,
     physicalName: object.physicalName ?? object.name,
@@ -125,7 +130,7 @@ function readTable(source: Source, contract: ContractFile, object: SchemaObject,
     version: contract.version,
     status: contract.status,
     columns: all,
-    fields: fieldsOf(source, role, object.name, all, node),
+    fields,
     servers: {},
     freshness: freshnessOf(source, contract, object, role, columns),
     quality: qualityOf(source, object, at, columns),
@@ -134,6 +139,19 @@ function readTable(source: Source, contract: ContractFile, object: SchemaObject,
     file: source.file,
   };
   return { table, columns, integers, otherTypes, source, node };
+}
+
+/** What names a consent record stands in receipts for years, so it must say nothing of the person. */
+function checkNames(source: Source, columns: readonly Column[], fields: Readonly<Record<string, string>>, node: Node): void {
+  for (const field of ['record_id', 'source']) {
+    const column = columns.find(({ name }) => name === fields[field]);
+    if (column?.classification === undefined || OPEN_CLASSIFICATIONS.includes(column.classification.toLowerCase())) continue;
+    source.report(node, {
+      rule: 'classified-column',
+      message: `"${column.name}" is classified ${column.classification}, and as ${field} it stands in every receipt.`,
+      hint: 'Name the records by an id that says nothing of the person, and mark that column with sluice.field.',
+    });
+  }
 }
 
 function roleOf(source: Source, setting: Setting | undefined, node: Node, name: string): Role | undefined {

@@ -7,7 +7,7 @@ import type { Source } from './source.ts';
 /** The customProperties of ODCS that are ours, by where they belong. */
 export const TABLE_PROPERTIES = ['sluice.role', 'sluice.statuses', 'sluice.active_versions'];
 export const COLUMN_PROPERTIES = ['sluice.field', 'sluice.namespace', 'sluice.purposes', 'sluice.scale'];
-const CONSENT_STATUSES: readonly ConsentStatus[] = ['granted', 'denied', 'withdrawn', 'pending'];
+const CONSENT_STATUSES: readonly ConsentStatus[] = ['granted', 'confirmed', 'denied', 'withdrawn', 'pending'];
 
 export interface Setting {
   readonly value: unknown;

@@ -5,7 +5,7 @@ import type { Connector } from '../connector.ts';
 import type { Column, Destination, Mode, Sync } from '../model.ts';
 import { didYouMean } from '../problems.ts';
 import type { AudienceFile } from './audience-schema.ts';
-import type { ContractTable } from './contract.ts';
+import { type ContractTable, OPEN_CLASSIFICATIONS } from './contract.ts';
 import { readPercent } from './guardrails.ts';
 import { namedColumn } from './scope.ts';
 import { checkShape } from './shape.ts';
@@ -21,9 +21,6 @@ export interface Destinations {
 }
 
 type SyncFile = NonNullable<AudienceFile['syncs']>[number];
-
-/** Classifications that may be sent for any purpose; another one needs the purposes to be named. */
-const OPEN = ['public', 'internal'];
 
 /** @param rollout the audience's own, for syncs that say none */
 export function readSyncs(
@@ -202,7 +199,11 @@ function readTraits(
     if (traits.some((trait) => trait.name === name))
       source.report(valueNode, { rule: 'duplicate-trait', message: `"${name}" is listed twice.` });
     checkPurpose(source, valueNode, column, destination, `"${columnName}"`);
-    if (column.classification !== undefined && !OPEN.includes(column.classification.toLowerCase()) && !column.purposes) {
+    if (
+      column.classification !== undefined &&
+      !OPEN_CLASSIFICATIONS.includes(column.classification.toLowerCase()) &&
+      !column.purposes
+    ) {
       source.report(valueNode, {
         rule: 'classified-column',
         message: `"${columnName}" is classified ${column.classification}, and its contract names no purpose it may be sent for.`,

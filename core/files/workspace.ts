@@ -5,7 +5,7 @@ import { didYouMean, inOrder } from '../problems.ts';
 import type { Problem } from '../problems.ts';
 import { readAudience } from './audience.ts';
 import type { AudienceDraft } from './audience.ts';
-import { readConsentPolicy } from './consent-policy.ts';
+import { type PolicyTables, readConsentPolicy } from './consent-policy.ts';
 import { readContract } from './contract.ts';
 import type { ContractTable } from './contract.ts';
 import { readDestination } from './destination.ts';
@@ -53,7 +53,8 @@ export function loadWorkspace(files: ReadonlyMap<string, string>, { connectors, 
 
   const destinationFiles = named(files, 'destinations', problems);
   const policies = named(files, 'policies', problems);
-  const consent = readPolicies(policies, customers, problems, destinationFiles.length > 0);
+  const policyTables = { customers, consents: oneOf(tables, 'consents') };
+  const consent = readPolicies(policies, policyTables, problems, destinationFiles.length > 0);
 
   const byName = new Map<string, Destination | null>();
   const destinationSources = parseAll(destinationFiles, problems);
@@ -136,14 +137,14 @@ function parseAll(files: readonly NamedFile[], problems: Problem[]): { readonly 
 
 function readPolicies(
   files: readonly NamedFile[],
-  customers: ContractTable | undefined,
+  tables: PolicyTables,
   problems: Problem[],
   needed: boolean,
 ): ConsentPolicy | undefined {
   let consent: ConsentPolicy | undefined;
   for (const { name, source } of parseAll(files, problems)) {
     if (!source) continue;
-    if (name === 'consent') consent = readConsentPolicy(source, customers);
+    if (name === 'consent') consent = readConsentPolicy(source, tables);
     else if (name === 'identity' || name === 'retention') readOtherPolicy(source, name);
     else {
       problems.push(

@@ -1,5 +1,5 @@
 import { CODES, RADIX, REFUSAL } from '../consent.ts';
-import type { ConsentPolicy, PurposePolicy, Table } from '../model.ts';
+import type { ConsentPolicy, ConsentStatus, PurposePolicy, Table } from '../model.ts';
 import { minus } from '../time.ts';
 import { fieldOf } from './event.ts';
 import { boundKey } from './identifiers.ts';
@@ -8,24 +8,35 @@ import { instantLiteral, millisecondsOf, quoteName, quoteTable, quoteText } from
 /**
  * `decide` of core/consent.ts for all customers at once. Each purpose is two numbers a customer, so that the aggregation never grows
  * with the number of records and an engine can spill it. A number is a record's start x RADIX + its code, so that the greater one is
- * the later, and of the same start the stricter: `rank_<i>` of all records, `refused_<i>` of the open refusals.
+ * the later, and of the same start the stricter: `rank_<i>` of all records, `refused_<i>` of the open refusals. Where sources have an order,
+ * the level of the source stands before the start in a rank. Where grants must be confirmed there are two starts more: `asked_<i>` of
+ * the last `pending` or `confirmed`, `objected_<i>` of the last refusal, ended ones too.
  */
 
 /** Moves epoch milliseconds above zero from the year 1 on, so that division and remainder mean the same everywhere. */
 export const SHIFT = 62_135_596_800_000;
 
-/** The records of one consents table that have started: `customer_id`, `purpose`, `bound`, `began`, `undated`, `code`, `ref`. */
-function recordsOf(table: Table, purposes: readonly string[], tick: number): string {
+/** What stands before the number of a record in a rank, for each level of its source: above any number, and below 2^63 with MAX_SOURCES. */
+const LEVEL = 2 ** 53;
+
+/**
+ * The records of one consents table that have started: `customer_id`, `purpose`, `bound`, `began`, `undated`, `code`, `ref`, and where they
+ * are asked for `said` (the code when the record was open) and `level` (of its source).
+ */
+function recordsOf(table: Table, { purposes, tick, sources, confirm }: ConsentSource): string {
   const column = (name: string) => fieldOf(table, name);
   const at = (name: string) => `r.${quoteName(column(name).name)}`;
   const to = table.fields['effective_to'];
   const now = (name: string) => instantLiteral(column(name), tick, new Date(tick).toISOString().slice(0, 10));
-  const words = Object.entries(
-    table.statuses ?? { granted: 'granted', denied: 'denied', withdrawn: 'withdrawn', pending: 'pending' },
+  const words = Object.entries(table.statuses ?? Object.fromEntries(STATUSES.map((status) => [status, status] as const)));
+  const says = words.map(([word, status]) => `WHEN ${at('status')} = ${quoteText(word)} THEN ${CODES[status]}`).join(' ');
+  const ended = to === undefined ? '' : `WHEN ${at('effective_to')} <= ${now('effective_to')} THEN ${CODES.ended} `;
+  const levels = (sources ?? []).map(
+    (source, i, all) => `WHEN CAST(${at('source')} AS varchar) = ${quoteText(source)} THEN ${all.length - i}`,
   );
-  const code = [
-    ...(to === undefined ? [] : [`WHEN ${at('effective_to')} <= ${now('effective_to')} THEN ${CODES.ended}`]),
-    ...words.map(([word, status]) => `WHEN ${at('status')} = ${quoteText(word)} THEN ${CODES[status as keyof typeof CODES]}`),
+  const more = [
+    ...(confirm ? [`CASE ${says} ELSE ${CODES['unknown-status']} END AS said`] : []),
+    ...(sources ? [`${table.fields['source'] === undefined ? '0' : `CASE ${levels.join(' ')} ELSE 0 END`} AS level`] : []),
   ];
   const has = table.fields['namespace'] !== undefined && table.fields['value'] !== undefined;
   const from = column('effective_from');
@@ -38,16 +49,22 @@ function recordsOf(table: Table, purposes: readonly string[], tick: number): str
   return `SELECT CAST(${at('customer_id')} AS varchar) AS customer_id, ${at('purpose')} AS purpose,
       ${has ? boundKey(at('namespace'), at('value')) : 'CAST(NULL AS varchar)'} AS bound,
       coalesce(${millisecondsOf(at('effective_from'), from)}, ${tick}) + ${SHIFT} AS began, ${at('effective_from')} IS NULL AS undated,
-      CASE ${code.join(' ')} ELSE ${CODES['unknown-status']} END AS code, ${opaque('source')} || chr(31) || ${opaque('record_id')} AS ref
+      CASE ${ended}${says} ELSE ${CODES['unknown-status']} END AS code, ${opaque('source')} || chr(31) || ${opaque('record_id')} AS ref${more.map((one) => `, ${one}`).join('')}
     FROM ${quoteTable(table.physicalName)} r
     WHERE ${at('purpose')} IN (${purposes.map(quoteText).join(', ')})
       AND (${at('effective_from')} <= ${now('effective_from')} OR ${at('effective_from')} IS NULL)`;
 }
 
+const STATUSES: readonly ConsentStatus[] = ['granted', 'confirmed', 'denied', 'withdrawn', 'pending'];
+
 export interface ConsentSource {
   readonly tables: readonly Table[];
   /** In the order of the numbers in `rank_<i>`. */
   readonly purposes: readonly string[];
+  /** Of those, the ones whose grants must be confirmed. */
+  readonly confirm?: readonly string[] | undefined;
+  /** The order of the sources, if there is one. */
+  readonly sources?: readonly string[] | undefined;
   readonly tick: number;
   /** Name of a relation `from_id`, `to_id` of ids that were merged away, if there is one. */
   readonly merged?: string | undefined;
@@ -64,11 +81,12 @@ export const namesRecords = (tables: readonly Table[]): boolean =>
   tables.some((table) => table.fields['record_id'] !== undefined || table.fields['source'] !== undefined);
 
 /** FROM and WHERE of the records that count, alias `r`, and the customer's id, merged ids as the survivor. */
-function countedRecords({ tables, purposes, tick, merged, wanted }: ConsentSource): {
+function countedRecords(source: ConsentSource): {
   readonly id: string;
   readonly from: string;
 } {
-  const union = tables.map((table) => recordsOf(table, purposes, tick)).join('\n    UNION ALL\n    ');
+  const { tables, merged, wanted } = source;
+  const union = tables.map((table) => recordsOf(table, source)).join('\n    UNION ALL\n    ');
   const id = merged === undefined ? 'r.customer_id' : 'coalesce(m.to_id, r.customer_id)';
   const limit = wanted === undefined ? '' : `\n    AND ${id} IN (SELECT customer_id FROM ${wanted})`;
   return {
@@ -82,12 +100,19 @@ function countedRecords({ tables, purposes, tick, merged, wanted }: ConsentSourc
 
 const NUMBER = `r.began * ${RADIX} + r.code`;
 
-/** SELECT of `customer_id`, `bound` (when asked for), and `rank_<i>`, `refused_<i>` per purpose; one row a customer (and identifier). */
+/** SELECT of `customer_id`, `bound` (when asked for), and the numbers of each purpose; one row a customer (and identifier). */
 export function consentStates(source: ConsentSource, bound: 'customer' | 'identifier'): string {
   const { id, from } = countedRecords(source);
+  const rank = source.sources === undefined ? NUMBER : `r.level * ${LEVEL} + ${NUMBER}`;
   const states = source.purposes.map((purpose, i) => {
     const only = source.purposes.length === 1 ? '' : ` FILTER (WHERE r.purpose = ${quoteText(purpose)})`;
-    return `max(${NUMBER})${only} AS rank_${i}, max(CASE WHEN r.code >= ${REFUSAL} THEN ${NUMBER} END)${only} AS refused_${i}`;
+    const last = (condition: string, name: string) => `max(CASE WHEN ${condition} THEN r.began END)${only} AS ${name}`;
+    return [
+      `max(${rank})${only} AS rank_${i}, max(CASE WHEN r.code >= ${REFUSAL} THEN ${NUMBER} END)${only} AS refused_${i}`,
+      ...(source.confirm?.includes(purpose)
+        ? [last(`r.said IN (${CODES.pending}, ${CODES.confirmed})`, `asked_${i}`), last(`r.said >= ${REFUSAL}`, `objected_${i}`)]
+        : []),
+    ].join(', ');
   });
   const keys = bound === 'identifier' ? `${id} AS customer_id, r.bound AS bound` : `${id} AS customer_id`;
   return `SELECT ${keys}, ${states.join(', ')}
@@ -97,28 +122,73 @@ export function consentStates(source: ConsentSource, bound: 'customer' | 'identi
 
 /**
  * SELECT of `customer_id`, `purpose`, `number`, `ref`: which record a number stands for, one row each. Of records that say the same since
- * the same moment the first by name is taken. A window and no aggregate, because engines keep the texts of an aggregation in memory.
+ * the same moment that of the highest source is taken, then the first by name. A window and no aggregate, because engines keep the texts of an aggregation in memory.
  */
 export function recordNames(source: ConsentSource): string {
   const { id, from } = countedRecords(source);
+  // The customer's own before one about an identifier: own decisions are looked up here too.
+  const more = [
+    ...(bindsIdentifiers(source.tables) ? ['CASE WHEN r.bound IS NULL THEN 0 ELSE 1 END AS about'] : []),
+    ...(source.sources === undefined ? [] : ['-r.level AS below']),
+  ];
+  const order = [...more.map((column) => column.slice(column.lastIndexOf(' ') + 1)), 'ref'].join(', ');
   return `SELECT customer_id, purpose, number, ref FROM (
-    SELECT customer_id, purpose, number, ref, row_number() OVER (PARTITION BY customer_id, purpose, number ORDER BY ref) AS n
+    SELECT customer_id, purpose, number, ref, row_number() OVER (PARTITION BY customer_id, purpose, number ORDER BY ${order}) AS n
     FROM (
-  SELECT ${id} AS customer_id, r.purpose AS purpose, ${NUMBER} AS number, r.ref AS ref
+  SELECT ${[`${id} AS customer_id`, 'r.purpose AS purpose', `${NUMBER} AS number`, 'r.ref AS ref', ...more].join(', ')}
   ${from}
     ) x
   ) x WHERE n = 1`;
 }
 
-/** A customer's two numbers as SQL. */
+/** A customer's numbers for one purpose, as SQL. */
 export interface State {
   readonly rank: string;
   readonly refused: string;
+  readonly asked: string;
+  readonly objected: string;
 }
 
-/** The number of the record that decides, NULL when there is none: the last one, or when it has ended the last open refusal. */
-export const decidedSql = ({ rank, refused }: State): string =>
-  `CASE WHEN mod(${rank}, ${RADIX}) = ${CODES.ended} AND ${refused} IS NOT NULL THEN ${refused} ELSE ${rank} END`;
+/** The numbers of purpose `i` in the relation `alias` of `consentStates`. */
+export const stateOf = (alias: string, i: number): State => ({
+  rank: `${alias}.rank_${i}`,
+  refused: `${alias}.refused_${i}`,
+  asked: `${alias}.asked_${i}`,
+  objected: `${alias}.objected_${i}`,
+});
+
+/** Two states as one history. */
+export function joinStates(a: State, b: State): State {
+  const later = (key: keyof State) => greaterOf(a[key], b[key]);
+  return { rank: later('rank'), refused: later('refused'), asked: later('asked'), objected: later('objected') };
+}
+
+/** The greater one, or the one that is there. */
+export const greaterOf = (a: string, b: string): string => `greatest(coalesce(${a}, ${b}), coalesce(${b}, ${a}))`;
+
+/**
+ * The number that decides, NULL when there is none: of the last record, or when it has ended of the last open refusal. A grant that is
+ * not confirmed where it must be has the code of `unconfirmed` in it.
+ */
+export function decidedSql(policy: PurposePolicy, { rank, refused, asked, objected }: State): string {
+  const ordered = policy.sources !== undefined;
+  const number = ordered ? `mod(${rank}, ${LEVEL})` : rank;
+  // Of lower sources only refusals count: one that is later than all the highest source says.
+  const later = ordered ? ` OR ${refused} > ${number}` : '';
+  const unconfirmed =
+    policy.doubleOptIn === true
+      ? `WHEN ${codeOf(number)} = ${CODES.granted} AND NOT coalesce(${asked} < ${number} / ${RADIX} AND ${asked} > coalesce(${objected}, 0), FALSE) THEN ${number} + ${TO_UNCONFIRMED} `
+      : '';
+  return `CASE WHEN ${refused} IS NOT NULL AND (${codeOf(number)} = ${CODES.ended}${later}) THEN ${refused} ${unconfirmed}ELSE ${number} END`;
+}
+
+const TO_UNCONFIRMED = CODES.unconfirmed - CODES.granted;
+
+/** The number of the record itself, whatever became of it. */
+export const recordNumber = (policy: PurposePolicy, decided: string): string =>
+  policy.doubleOptIn === true
+    ? `CASE WHEN ${codeOf(decided)} = ${CODES.unconfirmed} THEN ${decided} - ${TO_UNCONFIRMED} ELSE ${decided} END`
+    : decided;
 
 const codeOf = (decided: string): string => `mod(coalesce(${decided}, 0), ${RADIX})`;
 
@@ -130,7 +200,7 @@ const expiryOf = (policy: PurposePolicy, tick: number): number | undefined =>
 export function allowedSql(policy: PurposePolicy, decided: string, basis: string, tick: number): string {
   const expiry = expiryOf(policy, tick);
   const fresh = expiry === undefined ? '' : ` AND coalesce(${decided}, 0) / ${RADIX} > ${expiry}`;
-  const optIn = `(${codeOf(decided)} = ${CODES.granted}${fresh})`;
+  const optIn = `(${codeOf(decided)} IN (${CODES.granted}, ${CODES.confirmed})${fresh})`;
   const optOut = `(${codeOf(decided)} < ${REFUSAL})`;
   if (basis === `'opt-in'`) return optIn;
   if (basis === `'opt-out'`) return optOut;
@@ -142,19 +212,28 @@ export function reasonSql(policy: PurposePolicy, decided: string, basis: string,
   const code = codeOf(decided);
   const expiry = expiryOf(policy, tick);
   const expired =
-    expiry === undefined ? '' : `\n    WHEN ${code} = ${CODES.granted} AND ${decided} / ${RADIX} <= ${expiry} THEN 'expired'`;
+    expiry === undefined
+      ? ''
+      : `\n    WHEN ${code} IN (${CODES.granted}, ${CODES.confirmed}) AND ${decided} / ${RADIX} <= ${expiry} THEN 'expired'`;
   return `CASE
-    WHEN ${code} >= ${REFUSAL} THEN ${statusSql(decided)}
+    WHEN ${code} >= ${REFUSAL} THEN ${wordSql(decided)}
     WHEN ${basis} = 'opt-out' THEN 'not-refused'
     WHEN ${code} = 0 THEN 'no-record'${expired}
-    ELSE ${statusSql(decided)} END`;
+    WHEN ${code} = ${CODES.confirmed} THEN 'granted' ELSE ${wordSql(decided)} END`;
 }
 
-/** What the deciding record says, words of `EvidenceStatus`; NULL when there is none. */
-const statusSql = (decided: string): string =>
-  `CASE ${Object.entries(CODES)
-    .map(([status, code]) => `WHEN ${codeOf(decided)} = ${code} THEN ${quoteText(status)}`)
+/** The word of a number's code; NULL when there is none. */
+const wordSql = (decided: string, words: Readonly<Record<string, number>> = CODES): string =>
+  `CASE ${Object.entries(words)
+    .map(([word, code]) => `WHEN ${codeOf(decided)} = ${code} THEN ${quoteText(word)}`)
     .join(' ')} END`;
+
+/** What the deciding record says, words of `EvidenceStatus`; NULL when there is none. */
+function statusSql(decided: string): string {
+  const { unconfirmed, ...said } = CODES;
+  const granted = `WHEN ${codeOf(decided)} = ${unconfirmed} THEN 'granted'`;
+  return wordSql(decided, said).replace('CASE', `CASE ${granted}`);
+}
 
 /** The text that `evidenceOf` of core/evidence.ts reads. @param ref SQL of the record's `ref`; undefined where no table names its records */
 export function evidenceSql(

@@ -6,9 +6,13 @@ import {
   consentStates,
   decidedSql,
   evidenceSql,
+  greaterOf,
+  joinStates,
   namesRecords,
   policyOf,
   recordNames,
+  recordNumber,
+  stateOf,
 } from './consent.ts';
 import { countrySql, jurisdictionSql, regionSql } from './jurisdiction.ts';
 import { quoteName, quoteText } from './literal.ts';
@@ -53,7 +57,13 @@ export class Purposes {
     this.purposes = source.tables.length === 0 ? [] : known;
     this.levels = this.purposes.length > 0 && bindsIdentifiers(source.tables);
     this.#named = this.purposes.length > 0 && namesRecords(source.tables);
-    this.#source = { ...source, purposes: this.purposes };
+    const policies = this.purposes.flatMap((purpose) => policyOf(policy, purpose) ?? []);
+    this.#source = {
+      ...source,
+      purposes: this.purposes,
+      sources: policies[0]?.sources,
+      confirm: policies.filter(({ doubleOptIn }) => doubleOptIn).map(({ name }) => name),
+    };
   }
 
   expressions(): readonly string[] {
@@ -65,12 +75,12 @@ export class Purposes {
 
   #levels(): readonly string[] {
     // A record about one identifier and those about the customer are one history: the latest of all decides.
-    const decided = this.purposes.map((_, i) => {
-      const state = {
-        rank: `greatest(b.rank_${i}, coalesce(s.rank_${i}, 0))`,
-        refused: `greatest(coalesce(b.refused_${i}, s.refused_${i}), coalesce(s.refused_${i}, b.refused_${i}))`,
-      };
-      return `CASE WHEN b.rank_${i} IS NOT NULL THEN ${decidedSql(state)} END AS decided_${i}`;
+    const decided = this.purposes.map((purpose, i) => {
+      const policy = policyOf(this.#policy, purpose);
+      const all = joinStates(stateOf('b', i), stateOf('s', i));
+      return policy === undefined
+        ? `CAST(NULL AS bigint) AS decided_${i}`
+        : `CASE WHEN b.rank_${i} IS NOT NULL THEN ${decidedSql(policy, all)} END AS decided_${i}`;
     });
     const levels = this.purposes.map((purpose, i) => {
       const policy = policyOf(this.#policy, purpose);
@@ -133,11 +143,10 @@ export class Purposes {
         third.push(`${none} AS sent_${i}, ${none} AS kept_${i}`);
         continue;
       }
-      const state = { rank: `s.rank_${index}`, refused: `s.refused_${index}` };
       const last = this.levels
         ? `, ${['0', '1', '2'].map((level) => `b.last_${index}_${level} AS last_${i}_${level}`).join(', ')}`
         : '';
-      first.push(`${decidedSql(state)} AS decided_${i}${last}`);
+      first.push(`${decidedSql(policy, stateOf('s', index))} AS decided_${i}${last}`);
       const allowed = allowedSql(policy, `p.decided_${i}`, `p.basis_${i}`, this.#source.tick);
       second.push(`${allowed} AS allowed_${i}`);
       const numbers = this.levels ? [`sent_number_${i}`, `kept_number_${i}`] : [`decided_${i}`];
@@ -146,7 +155,7 @@ export class Purposes {
         const alias = `r_${i}_${n}`;
         if (this.#named)
           joins.push(
-            `LEFT JOIN ${RECORDS} ${alias} ON ${alias}.customer_id = p.customer_id AND ${alias}.purpose = ${quoteText(purpose)} AND ${alias}.number = p.${number}`,
+            `LEFT JOIN ${RECORDS} ${alias} ON ${alias}.customer_id = p.customer_id AND ${alias}.purpose = ${quoteText(purpose)} AND ${alias}.number = ${recordNumber(policy, `p.${number}`)}`,
           );
         return this.#evidence(policy, i, number, this.#named ? `${alias}.ref` : undefined);
       });
@@ -169,12 +178,11 @@ export class Purposes {
   /** Where consents can be about one identifier: the record that lets somebody go whom their own do not, and the other way round. */
   #numbers(i: number, allowed: string): readonly string[] {
     const last = (level: string) => `p.last_${i}_${level}`;
-    const either = (a: string, b: string) => `greatest(coalesce(${a}, ${b}), coalesce(${b}, ${a}))`;
     const byBasis = (optIn: string, optOut: string) =>
       `coalesce(CASE WHEN p.basis_${i} = 'opt-in' THEN ${optIn} ELSE ${optOut} END, p.decided_${i})`;
     return [
-      `CASE WHEN ${allowed} THEN p.decided_${i} ELSE ${byBasis(last('2'), either(last('1'), last('2')))} END AS sent_number_${i}`,
-      `CASE WHEN ${allowed} THEN ${byBasis(either(last('0'), last('1')), last('0'))} ELSE p.decided_${i} END AS kept_number_${i}`,
+      `CASE WHEN ${allowed} THEN p.decided_${i} ELSE ${byBasis(last('2'), greaterOf(last('1'), last('2')))} END AS sent_number_${i}`,
+      `CASE WHEN ${allowed} THEN ${byBasis(greaterOf(last('0'), last('1')), last('0'))} ELSE p.decided_${i} END AS kept_number_${i}`,
     ];
   }
 

@@ -2,7 +2,16 @@ import type { ConsentDecision, ConsentRecord, Residence } from '../../core/conse
 import type { PurposePolicy } from '../../core/model.ts';
 import type { Warehouse } from '../../core/ports.ts';
 import { evidenceOf } from '../../core/evidence.ts';
-import { allowedSql, consentStates, decidedSql, evidenceSql, reasonSql, recordNames } from '../../core/sql/consent.ts';
+import {
+  allowedSql,
+  consentStates,
+  decidedSql,
+  evidenceSql,
+  reasonSql,
+  recordNames,
+  recordNumber,
+  stateOf,
+} from '../../core/sql/consent.ts';
 import { countrySql, jurisdictionSql, regionSql } from '../../core/sql/jurisdiction.ts';
 import { quoteText, timestampLiteral } from '../../core/sql/literal.ts';
 import { column, table } from '../warehouses/tables.ts';
@@ -42,7 +51,13 @@ export async function decideWithSql(
     ({ residence }, i) => `(${quoteText(String(i))}, ${text(residence.country)}, ${text(residence.region)})`,
   );
   const { basis, jurisdiction } = jurisdictionSql(policy, 'p.country', 'p.region');
-  const source = { tables: [consents], purposes: ['ads'], tick: now };
+  const source = {
+    tables: [consents],
+    purposes: ['ads'],
+    tick: now,
+    sources: policy.sources,
+    confirm: policy.doubleOptIn ? ['ads'] : [],
+  };
   const evidence = evidenceSql(policy, 'p.decided', 'p.basis', now, 'r.ref');
   const answers = await warehouse.rows({
     sql: `WITH "sluice_consents" AS (
@@ -58,9 +73,9 @@ export async function decideWithSql(
 SELECT ${allowedSql(policy, 'p.decided', 'p.basis', now)} AS allowed, ${reasonSql(policy, 'p.decided', 'p.basis', now)} AS reason,
   p.basis AS basis, p.jurisdiction AS jurisdiction, ${evidence} AS evidence
 FROM (
-  SELECT p.customer_id, ${basis} AS basis, ${jurisdiction} AS jurisdiction, ${decidedSql({ rank: 's.rank_0', refused: 's.refused_0' })} AS decided
+  SELECT p.customer_id, ${basis} AS basis, ${jurisdiction} AS jurisdiction, ${decidedSql(policy, stateOf('s', 0))} AS decided
   FROM people p LEFT JOIN states s ON s.customer_id = p.customer_id
-) p LEFT JOIN records r ON r.customer_id = p.customer_id AND r.number = p.decided
+) p LEFT JOIN records r ON r.customer_id = p.customer_id AND r.number = ${recordNumber(policy, 'p.decided')}
 ORDER BY CAST(p.customer_id AS integer)`,
   });
   return answers.map((row) => ({

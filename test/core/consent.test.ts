@@ -35,6 +35,11 @@ const withdrawn = (from: number | null, to: number | null = null) => record('wit
 const pending = (from: number | null, to: number | null = null) => record('pending', from, to);
 const strange = (from: number | null, to: number | null = null) => record(null, from, to);
 
+const ORDERED = policy({ sources: ['centre', 'shop'] });
+const DOUBLE = policy({ doubleOptIn: true });
+const by = (source: string, of: ConsentRecord): ConsentRecord => ({ ...of, source });
+const confirmed = (from: number | null, to: number | null = null) => record('confirmed', from, to);
+
 const HOME: Residence = { country: 'DE', region: null };
 const yes = (reason: ConsentReason) => ({ allowed: true, reason });
 const no = (reason: ConsentReason) => ({ allowed: false, reason });
@@ -106,6 +111,117 @@ const TABLE: readonly (readonly [
   ['a record without a start may refuse', [granted(ago(1)), denied(null)], OPT_IN, no('denied')],
   ['a record without a start never grants', [granted(null)], OPT_IN, no('no-record')],
   ['a record without a start that has ended says nothing', [granted(ago(3)), denied(null, ago(1))], OPT_IN, yes('granted')],
+  ['a confirmed grant is a grant', [confirmed(ago(1))], OPT_IN, yes('granted')],
+  ['a confirmed grant expires as any other', [confirmed(ago(730))], EXPIRING, no('expired')],
+  [
+    'a lower source does not lift the refusal of a higher one',
+    [by('centre', denied(ago(9))), by('shop', granted(ago(1)))],
+    ORDERED,
+    no('denied'),
+  ],
+  [
+    'a source that is not in the order is the lowest',
+    [by('shop', denied(ago(9))), by('import', granted(ago(1)))],
+    ORDERED,
+    no('denied'),
+  ],
+  ['a record without a source is the lowest', [by('shop', denied(ago(9))), granted(ago(1))], ORDERED, no('denied')],
+  [
+    'a refusal counts wherever it was made',
+    [by('centre', granted(ago(9))), by('import', withdrawn(ago(1)))],
+    ORDERED,
+    no('withdrawn'),
+  ],
+  [
+    'a refusal of a lower source at the very moment of a higher grant counts',
+    [by('centre', granted(ago(9))), by('shop', denied(ago(9)))],
+    ORDERED,
+    no('denied'),
+  ],
+  [
+    'an unknown status of a lower source refuses too',
+    [by('centre', granted(ago(9))), by('shop', strange(ago(1)))],
+    ORDERED,
+    no('unknown-status'),
+  ],
+  [
+    'the higher source lifts an earlier refusal of a lower one',
+    [by('shop', withdrawn(ago(9))), by('centre', granted(ago(1)))],
+    ORDERED,
+    yes('granted'),
+  ],
+  [
+    'a lower source does not lift its own refusal once a higher one has spoken',
+    [by('centre', granted(ago(9))), by('shop', withdrawn(ago(5))), by('shop', granted(ago(1)))],
+    ORDERED,
+    no('withdrawn'),
+  ],
+  [
+    'a pending of a lower source takes no grant of a higher one away',
+    [by('centre', granted(ago(9))), by('shop', pending(ago(1)))],
+    ORDERED,
+    yes('granted'),
+  ],
+  [
+    'an ended record of the highest source has spoken',
+    [by('centre', granted(ago(9), ago(8))), by('shop', granted(ago(1)))],
+    ORDERED,
+    no('ended'),
+  ],
+  [
+    'while only lower sources have spoken, the latest of them decides',
+    [by('import', withdrawn(ago(9))), by('import', granted(ago(1)))],
+    ORDERED,
+    yes('granted'),
+  ],
+  [
+    'a higher source in the future has not spoken',
+    [by('centre', denied(NOW + 1)), by('shop', granted(ago(1)))],
+    ORDERED,
+    yes('granted'),
+  ],
+  [
+    'without an order of sources the latest decides, whoever wrote it',
+    [by('centre', denied(ago(9))), by('shop', granted(ago(1)))],
+    OPT_IN,
+    yes('granted'),
+  ],
+  ['double opt-in: a grant alone is not confirmed', [granted(ago(1))], DOUBLE, no('unconfirmed')],
+  ['double opt-in: pending and then granted is confirmed', [pending(ago(2)), granted(ago(1))], DOUBLE, yes('granted')],
+  [
+    'double opt-in: a pending that ended with the grant tells of it too',
+    [pending(ago(2), ago(1)), granted(ago(1))],
+    DOUBLE,
+    yes('granted'),
+  ],
+  ['double opt-in: a record that says confirmed is confirmed', [confirmed(ago(1))], DOUBLE, yes('granted')],
+  ['double opt-in: a second grant confirms nothing', [granted(ago(2)), granted(ago(1))], DOUBLE, no('unconfirmed')],
+  ['double opt-in: a grant after a confirmed one is confirmed', [confirmed(ago(2)), granted(ago(1))], DOUBLE, yes('granted')],
+  [
+    'double opt-in: after a refusal it must be confirmed anew',
+    [pending(ago(9)), granted(ago(8)), withdrawn(ago(5)), granted(ago(1))],
+    DOUBLE,
+    no('unconfirmed'),
+  ],
+  [
+    'double opt-in: also after a refusal that has ended',
+    [pending(ago(9)), granted(ago(8)), withdrawn(ago(5), ago(3)), granted(ago(1))],
+    DOUBLE,
+    no('unconfirmed'),
+  ],
+  [
+    'double opt-in: confirmed anew after a refusal',
+    [pending(ago(9)), granted(ago(8)), withdrawn(ago(5)), pending(ago(2)), granted(ago(1))],
+    DOUBLE,
+    yes('granted'),
+  ],
+  [
+    'double opt-in: pending after the grant is pending',
+    [pending(ago(9)), granted(ago(8)), pending(ago(1))],
+    DOUBLE,
+    no('pending'),
+  ],
+  ['double opt-in has no effect under opt-out', [granted(ago(1))], { ...DOUBLE, basis: 'opt-out' }, yes('not-refused')],
   ['an end before its start is an end', [granted(ago(2), ago(5))], OPT_IN, no('ended')],
 ];
 
@@ -169,10 +285,10 @@ describe('the consent decision', () => {
 const times = fc.constantFrom(NOW, NOW + 1, NOW - 1, ...[1, 2, 3, 29, 30, 31].map(ago), ago(30) + 1, ago(30) - 1);
 const records = fc.array(
   fc.record({
-    status: fc.constantFrom('granted', 'granted', 'denied', 'withdrawn', 'pending', null),
+    status: fc.constantFrom('granted', 'granted', 'confirmed', 'denied', 'withdrawn', 'pending', null),
     from: fc.oneof({ weight: 12, arbitrary: times }, { weight: 1, arbitrary: fc.constant(null) }),
     to: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: times }),
-    source: fc.constantFrom('centre', 'import', null),
+    source: fc.constantFrom('centre', 'shop', 'import', null),
     id: fc.constantFrom('1', '2', '3', 'ann@example.com', '', null),
   }),
   { maxLength: 5 },
@@ -188,6 +304,8 @@ const policies: fc.Arbitrary<PurposePolicy> = fc.record({
   expiresAfter: fc.constantFrom(undefined, { amount: 30, unit: 'day' as const }, { amount: 1, unit: 'month' as const }),
   jurisdictions: fc.dictionary(fc.constantFrom('US', 'US-CA', 'US-TX', 'US-XX', 'CA-ON', 'DE'), bases, { maxKeys: 4 }),
   sharedIdentifiers: fc.constant('keep-for-entitled' as const),
+  doubleOptIn: fc.boolean(),
+  sources: fc.constantFrom(undefined, ['centre', 'shop'], ['import']),
 });
 
 it('decides in SQL as in TypeScript, on thousands of random histories', async () => {

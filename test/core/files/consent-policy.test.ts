@@ -35,6 +35,34 @@ describe('the consent policy', () => {
     expect(changed).not.toBe(workspace?.consent.version);
   });
 
+  test('knows an order of sources, and purposes whose grants must be confirmed', () => {
+    const text = (more: string) =>
+      `purposes: { ads_personalisation: { basis: opt-in }, email_marketing: { basis: opt-in, double_opt_in: true }, partner_offers: { basis: opt-in } }\n${more}`;
+    const { purposes } = load(shopWith({ [CONSENT]: text('sources: [preference_centre, checkout]\n') })).workspace?.consent ?? {};
+    const sources = ['preference_centre', 'checkout'];
+    expect([purposes?.['ads_personalisation'], purposes?.['email_marketing']]).toMatchObject([
+      { sources },
+      { sources, doubleOptIn: true },
+    ]);
+    expect(purposes?.['ads_personalisation']).not.toHaveProperty('doubleOptIn');
+    expect(
+      seen({
+        [CONSENT]: text('sources: [checkout, import, checkout]\n'),
+        'contracts/consents.yaml': (contract) => contract.replace('- name: source\n', '- name: origin\n'),
+      }),
+    ).toMatchInlineSnapshot(`
+      "policies/consent.yaml:2:1  The policy puts sources in order, and consents (contracts/consents.yaml, version 1.0.0) has no field "source". [missing-field]
+        2 | sources: [checkout, import, checkout]
+          | ^^^^^^^
+        Add the column to the contract, mark the one it is with sluice.field: source, or take the order out.
+
+      policies/consent.yaml:2:29  "checkout" stands in the order of sources twice. [duplicate-name]
+        2 | sources: [checkout, import, checkout]
+          |                             ^^^^^^^^
+        Remove one."
+    `);
+  });
+
   test('refuses a choice about shared identifiers that nothing would act on', () => {
     const text =
       'purposes: { ads_personalisation: { basis: opt-out, shared_identifiers: refuse }, email_marketing: { basis: opt-in }, partner_offers: { basis: opt-in } }\n';
