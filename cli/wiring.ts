@@ -17,7 +17,7 @@ import { openDuckDb } from '../warehouses/duckdb.ts';
 import { openDestinations, type Override } from './destinations.ts';
 import { memberKey } from './member-key.ts';
 import type { Found } from './render/problems.ts';
-import { digestOf, readWorkspaceFiles } from './workspace-files.ts';
+import { digestOf, readWorkspaceFiles, type WorkspaceFiles } from './workspace-files.ts';
 
 export interface OpenOptions {
   /** Which of the contracts' servers is read. Default: the variable SLUICE_ENVIRONMENT, else `local`. */
@@ -47,7 +47,15 @@ export async function checkWorkspace(
   dir: string,
   environment = environmentOf(),
 ): Promise<Found & { readonly workspace: Workspace | null }> {
-  const texts = await readWorkspaceFiles(dir);
+  return checkFiles(dir, await readWorkspaceFiles(dir), environment);
+}
+
+/** The same of files that need not lie in the folder: another revision's. */
+export async function checkFiles(
+  dir: string,
+  texts: WorkspaceFiles,
+  environment = environmentOf(),
+): Promise<Found & { readonly workspace: Workspace | null }> {
   const { workspace, problems } = loadWorkspace(texts, { connectors, environment });
   // The engine is only started for what only an engine can check.
   if (workspace === null || !Object.values(workspace.audiences).some(({ sql }) => sql !== undefined))

@@ -16,11 +16,17 @@ export async function readWorkspaceFiles(dir: string): Promise<WorkspaceFiles> {
       if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
       throw error;
     });
-    const names = entries.filter((entry) => entry.isFile() && /^[^.].*\.ya?ml$/.test(entry.name)).map((entry) => entry.name);
-    for (const name of names.sort()) files.set(`${folder}/${name}`, await readFile(join(dir, folder, name), 'utf8'));
+    const paths = entries.filter((entry) => entry.isFile()).map((entry) => `${folder}/${entry.name}`);
+    for (const path of paths.filter(isWorkspaceFile).sort()) files.set(path, await readFile(join(dir, path), 'utf8'));
   }
   return files;
 }
+
+/** Whether a path relative to the workspace is one of its files. */
+export const isWorkspaceFile = (path: string): boolean => {
+  const [folder = '', name = '', ...deeper] = path.split('/');
+  return FOLDERS.some((one) => one === folder) && deeper.length === 0 && /^[^.].*\.ya?ml$/.test(name);
+};
 
 /** Hex SHA-256 over paths and texts: the same files, the same digest. */
 export function digestOf(files: WorkspaceFiles): string {

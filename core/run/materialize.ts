@@ -9,14 +9,7 @@ import { ledgerRelation, resolveSync, saltOf, UnknownName } from './relations.ts
 export function materializeTask(ports: RunPorts): Tasks['materialize'] {
   return async ({ run, audience, tick, destinations }) => {
     ports.onProgress?.({ kind: 'step', audience, step: 'materialize' });
-    const ledgers = new Map<string, Relation>();
-    for (const destination of destinations) {
-      const { sync } = resolveSync(ports, audience, destination);
-      // Who is not removed for leaving the rule is still removed for withdrawing: the snapshot must look at them too.
-      if (sync.mode === 'mirror' && sync.rollout === 100) continue;
-      const pointer = await ports.store.pointers.get(syncKey(audience, destination));
-      if (pointer !== null) ledgers.set(destination, ledgerRelation(pointer.members));
-    }
+    const ledgers = await ledgersOf(ports, audience, destinations);
     const spec = snapshotSpec(ports, audience, destinations, tick, ledgers);
     const prefix = ports.store.files.location(`runs/${run}/snapshot/${attemptOf(ports)}`);
     const files = await ports.warehouse.materialize(snapshotQuery(spec), prefix);
@@ -26,6 +19,23 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
     });
     return { files, matched: Number(row?.['n'] ?? 0) };
   };
+}
+
+/** The ledgers that the snapshot of an audience must look at, by destination. */
+export async function ledgersOf(
+  ports: RunPorts,
+  audience: string,
+  destinations: readonly string[],
+): Promise<ReadonlyMap<string, Relation>> {
+  const ledgers = new Map<string, Relation>();
+  for (const destination of destinations) {
+    const { sync } = resolveSync(ports, audience, destination);
+    // Who is not removed for leaving the rule is still removed for withdrawing: the snapshot must look at them too.
+    if (sync.mode === 'mirror' && sync.rollout === 100) continue;
+    const pointer = await ports.store.pointers.get(syncKey(audience, destination));
+    if (pointer !== null) ledgers.set(destination, ledgerRelation(pointer.members));
+  }
+  return ledgers;
 }
 
 /** What `snapshotQuery` needs to know of an audience and its syncs. */

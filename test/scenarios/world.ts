@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Fault } from '../../sandbox/faults.ts';
@@ -58,6 +59,7 @@ const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) =>
   [/^it is killed$/, (world) => world.endSync('SIGKILL')],
   [/^it gets Ctrl-C$/, (world) => world.endSync('SIGINT')],
   [/^it gets Ctrl-C twice$/, (world) => world.endSync('SIGINT', 'SIGINT')],
+  [/^the files are committed as (\S+)$/, (world, branch) => world.commit(branch)],
   [/^(\S+) says: (.*)$/, (world, file, text) => writeFileSync(join(world.dir, file), text.replaceAll('\\n', '\n'))],
 ];
 
@@ -149,6 +151,9 @@ export class World implements AsyncDisposable {
       .replace(/\d{4}-\d\d-\d\dT[\d:]+\.\d+Z/g, '<now>')
       .replace(/\bfor \d+ seconds/g, 'for <n> seconds')
       .replace(/\b\d+ bytes\b/g, '<n> bytes')
+      .replace(/\([0-9a-f]{12}\)/g, '(<commit>)')
+      .replace(/"commit": "[0-9a-f]{40}"/g, '"commit": "<commit>"')
+      .replace(/"member": ?"[0-9a-f]{32}"/g, '"member": "<member>"')
       .replace(/\b\d+ were written/g, '<n> were written')
       .replaceAll(`127.0.0.1:${this.#port}`, '127.0.0.1:<port>');
   }
@@ -165,6 +170,16 @@ export class World implements AsyncDisposable {
     const file = join(this.dir, 'destinations', `${DESTINATION}.yaml`);
     if (existsSync(file))
       writeFileSync(file, readFileSync(file, 'utf8').replaceAll('${sandbox}', `http://127.0.0.1:${this.#port}`));
+  }
+
+  /** In a real repository, made by the first commit; the branch is made, or moved on, and stays checked out. */
+  commit(branch: string): void {
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=crm', '-c', 'user.email=crm@example.com', ...args], { cwd: this.dir, stdio: 'pipe' });
+    if (!existsSync(join(this.dir, '.git'))) git('init', '-q', '-b', branch);
+    git('checkout', '-q', '-B', branch);
+    git('add', 'audiences', 'contracts', 'destinations', 'policies');
+    git('commit', '-q', '--allow-empty', '-m', branch);
   }
 
   overlay(name: string): void {
