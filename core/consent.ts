@@ -65,6 +65,8 @@ export const CODES = {
   denied: 9,
   withdrawn: 10,
 } as const;
+/** Our own words, which a contract maps those of a source to. */
+export const STATUSES: readonly ConsentStatus[] = ['granted', 'confirmed', 'denied', 'withdrawn', 'pending'];
 /** From here on a record refuses. */
 export const REFUSAL = 8;
 /** A record's place in the order: its start times this, plus its code. */

@@ -224,7 +224,7 @@ export interface PurposePolicy {
 export interface ConsentPolicy {
   readonly purposes: Readonly<Record<string, PurposePolicy>>;
   readonly jurisdiction?: { readonly column: string; readonly region?: string };
-  /** Hex SHA-256 of the file, cut to 12: the policy version in receipts. */
+  /** Hex SHA-256 of the file and the meaning of the consents' words, cut to 12: the policy version in plans and receipts. */
   readonly version: string;
 }
 

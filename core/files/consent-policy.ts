@@ -118,9 +118,16 @@ export function readConsentPolicy(source: Source, { customers, consents }: Polic
   return {
     purposes,
     jurisdiction: columns,
-    version: createHash('sha256').update(source.text).digest('hex').slice(0, 12),
+    version: versionOf(source.text, consents),
   };
 }
+
+/** Of all that decides: the file, and what the words of the consents table mean. */
+const versionOf = (text: string, consents: ContractTable | undefined): string =>
+  createHash('sha256')
+    .update(JSON.stringify([text, consents?.table.statuses ?? null]))
+    .digest('hex')
+    .slice(0, 12);
 
 /** Each purpose is called "the purpose" in messages, whatever its name. */
 function purposeWords(source: Source): Words {

@@ -1,4 +1,5 @@
 import type { Node } from 'yaml';
+import { STATUSES } from '../consent.ts';
 import type { ConsentStatus } from '../model.ts';
 import { didYouMean } from '../problems.ts';
 import { nodeAt } from './source.ts';
@@ -7,7 +8,6 @@ import type { Source } from './source.ts';
 /** The customProperties of ODCS that are ours, by where they belong. */
 export const TABLE_PROPERTIES = ['sluice.role', 'sluice.statuses', 'sluice.active_versions'];
 export const COLUMN_PROPERTIES = ['sluice.field', 'sluice.namespace', 'sluice.purposes', 'sluice.scale'];
-const CONSENT_STATUSES: readonly ConsentStatus[] = ['granted', 'confirmed', 'denied', 'withdrawn', 'pending'];
 
 export interface Setting {
   readonly value: unknown;
@@ -81,20 +81,20 @@ export function statusesOf(source: Source, setting: Setting | undefined): Readon
   }
   const statuses: Record<string, ConsentStatus> = Object.create(null) as Record<string, ConsentStatus>;
   for (const [word, status] of Object.entries(value)) {
-    const ours = CONSENT_STATUSES.find((known) => known === status);
+    const ours = STATUSES.find((known) => known === status);
     if (ours) statuses[word] = ours;
     else {
       source.report(nodeAt(node, [word]), {
         rule: 'invalid-value',
         message: `"${String(status)}" is not a consent status.`,
-        hint: didYouMean(String(status), CONSENT_STATUSES) ?? STATUS_HINT,
+        hint: didYouMean(String(status), STATUSES) ?? STATUS_HINT,
       });
     }
   }
   return statuses;
 }
 
-const STATUS_HINT = `Ours are ${CONSENT_STATUSES.join(', ')}.`;
+const STATUS_HINT = `Ours are ${STATUSES.join(', ')}.`;
 
 export function activeVersionsOf(source: Source, setting: Setting | undefined): readonly string[] | undefined {
   if (!setting) return undefined;

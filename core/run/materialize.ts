@@ -1,3 +1,4 @@
+import { keepPolicy } from '../consent-versions.ts';
 import type { Relation } from '../ports.ts';
 import { type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
 import { attemptOf } from './diff.ts';
@@ -9,6 +10,7 @@ import { ledgerRelation, resolveSync, saltOf, UnknownName } from './relations.ts
 export function materializeTask(ports: RunPorts): Tasks['materialize'] {
   return async ({ run, audience, tick, destinations }) => {
     ports.onProgress?.({ kind: 'step', audience, step: 'materialize' });
+    await keepPolicy(ports.store.documents, ports.workspace);
     const ledgers = await ledgersOf(ports, audience, destinations);
     const spec = snapshotSpec(ports, audience, destinations, tick, ledgers);
     const prefix = ports.store.files.location(`runs/${run}/snapshot/${attemptOf(ports)}`);

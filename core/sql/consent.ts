@@ -1,5 +1,5 @@
-import { CODES, RADIX, REFUSAL } from '../consent.ts';
-import type { ConsentPolicy, ConsentStatus, PurposePolicy, Table } from '../model.ts';
+import { CODES, RADIX, REFUSAL, STATUSES } from '../consent.ts';
+import type { ConsentPolicy, PurposePolicy, Table } from '../model.ts';
 import { minus } from '../time.ts';
 import { fieldOf } from './event.ts';
 import { boundKey } from './identifiers.ts';
@@ -54,8 +54,6 @@ function recordsOf(table: Table, { purposes, tick, sources, confirm }: ConsentSo
     WHERE ${at('purpose')} IN (${purposes.map(quoteText).join(', ')})
       AND (${at('effective_from')} <= ${now('effective_from')} OR ${at('effective_from')} IS NULL)`;
 }
-
-const STATUSES: readonly ConsentStatus[] = ['granted', 'confirmed', 'denied', 'withdrawn', 'pending'];
 
 export interface ConsentSource {
   readonly tables: readonly Table[];
