@@ -1,4 +1,5 @@
 import { WarehouseError, PointerConflict } from '../core/ports.ts';
+import { ChainDamaged } from '../core/receipts/chain.ts';
 import { Stopped, StalePlan } from '../core/run/deliver.ts';
 import { LeaseHeld } from '../core/run/lease.ts';
 import { LedgerDamaged } from '../core/run/ledger-check.ts';
@@ -67,6 +68,7 @@ const EXPECTED = [
   UnknownName,
   Unaccounted,
   PointerConflict,
+  ChainDamaged,
   StoreFull,
   StoreDamaged,
   StoreBusy,

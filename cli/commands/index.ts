@@ -1,5 +1,6 @@
 import type { Command } from '../command.ts';
 import { approve } from './approve.ts';
+import { audit } from './audit.ts';
 import { check } from './check.ts';
 import { history } from './history.ts';
 import { init } from './init.ts';
@@ -12,4 +13,17 @@ import { status } from './status.ts';
 import { sync } from './sync.ts';
 
 /** Every command, in the order in which people meet them. */
-export const COMMANDS: readonly Command[] = [init, check, plan, sync, approve, reject, status, history, retry, rollback, sandbox];
+export const COMMANDS: readonly Command[] = [
+  init,
+  check,
+  plan,
+  sync,
+  approve,
+  reject,
+  status,
+  history,
+  audit,
+  retry,
+  rollback,
+  sandbox,
+];

@@ -1,4 +1,3 @@
-import { sha256Hex } from '../identifiers.ts';
 import type { Files } from '../ports.ts';
 
 /** How many receipts by operation and outcome: `{ add: { delivered: 12 } }`. */
@@ -6,7 +5,7 @@ export type ReceiptCounts = Readonly<Record<string, Readonly<Record<string, numb
 
 /**
  * A link of the chain of one sync: the receipts of one run, by their files' checksums, tied to the link before (docs/adr/0020).
- * Its hash is the SHA-256 of its line as it was written.
+ * Its hash is the SHA-256 of its file as it is stored, what `sha256sum` says of it.
  */
 export interface Link {
   /** Counts from 1 without a gap. */
@@ -48,24 +47,22 @@ export const receiptsFolder = (tick: number, run: string, destination: string): 
 
 export const linkText = (link: Link): string => JSON.stringify(link);
 
-export const headOf = (link: Link, text: string = linkText(link)): ChainHead => ({
-  link: link.link,
-  hash: sha256Hex(text),
-  run: link.run,
-});
+export const headOf = ({ link, run }: Link, hash: string): ChainHead => ({ link, hash, run });
 
-/** The newest link of a sync's chain with its text, undefined when there is none. Throws what the store throws, `SyntaxError` never. */
+export const hashOf = async (receipts: Files, key: string): Promise<string> =>
+  (await receipts.checksum(receipts.location(key))).sha256;
+
+/** The newest link of a sync's chain with its hash, undefined when there is none. Throws what the store throws, `SyntaxError` never. */
 export async function lastLink(
   receipts: Files,
   audience: string,
   destination: string,
-): Promise<{ readonly link: Link; readonly text: string } | undefined> {
+): Promise<{ readonly link: Link; readonly hash: string } | undefined> {
   const key = (await receipts.list(chainOf(audience, destination))).filter(isLinkKey).at(-1);
   if (key === undefined) return undefined;
-  const text = await textOf(receipts, key);
-  const link = linkOf(text);
+  const link = linkOf(await textOf(receipts, key));
   if (link === undefined) throw new ChainDamaged(key);
-  return { link, text };
+  return { link, hash: await hashOf(receipts, key) };
 }
 
 export const isLinkKey = (key: string): boolean => /^chain\/[^/]+\/[^/]+\/\d{8}\.json$/.test(key);

@@ -6,6 +6,7 @@ import { RECEIPT_COLUMNS, receiptCountsQuery } from '../sql/receipts.ts';
 import { FileExists } from '../store-errors.ts';
 import {
   type ChainHead,
+  hashOf,
   headOf,
   HEADS,
   lastLink,
@@ -47,7 +48,7 @@ export async function writeReceipts(
   const { receipts } = ports.store;
   const { run, audience, destination } = of;
   const last = await lastLink(receipts, audience, destination);
-  if (last?.link.run === run) return remember(ports, last.link, last.text);
+  if (last?.link.run === run) return remember(ports, last.link, last.hash);
 
   const folder = receiptsFolder(of.tick, run, destination);
   if ((await receipts.list(`${folder}/`)).length > 0) await receipts.remove(folder);
@@ -66,14 +67,13 @@ export async function writeReceipts(
     run,
     tick: of.tick,
     at: of.committedAt,
-    previous: last === undefined ? null : { hash: headOf(last.link, last.text).hash, run: last.link.run },
+    previous: last === undefined ? null : { hash: last.hash, run: last.link.run },
     files: sealed,
     rows: files.rows,
     counts,
   };
-  const text = linkText(link);
   try {
-    await receipts.write(linkKey(link), [text]);
+    await receipts.write(linkKey(link), [linkText(link)]);
   } catch (error) {
     if (!(error instanceof FileExists)) throw error;
     await receipts.remove(`${folder}/${of.attempt}`);
@@ -81,11 +81,11 @@ export async function writeReceipts(
       `Receipts of ${syncKey(audience, destination)} were written by another run meanwhile. Nothing was committed by this one.`,
     );
   }
-  return remember(ports, link, text);
+  return remember(ports, link, await hashOf(receipts, linkKey(link)));
 }
 
-async function remember({ store }: Pick<RunPorts, 'store'>, link: Link, text: string): Promise<Written> {
-  const head = headOf(link, text);
+async function remember({ store }: Pick<RunPorts, 'store'>, link: Link, hash: string): Promise<Written> {
+  const head = headOf(link, hash);
   await store.documents.put(HEADS, syncKey(link.audience, link.destination), head);
   return { ...head, rows: link.rows };
 }

@@ -54,6 +54,8 @@ const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) =>
   [/^there is room again$/, (world) => void (world.line.full = false)],
   [/^the ledger file is cut short$/, (world) => world.cutLedger()],
   [/^one byte of the ledger file is altered$/, (world) => world.alterLedger()],
+  [/^one byte of the first receipts is altered$/, (world) => flipByte(world.receiptsFile())],
+  [/^the first receipts are gone$/, (world) => rmSync(world.receiptsFile())],
   [/^another sync begins and waits for loyalty$/, (world) => world.beginSync({ kind: 'hang' })],
   [/^another sync begins, and loyalty takes its time$/, (world) => world.beginSync({ kind: 'slow', ms: 2000 })],
   [/^it is killed$/, (world) => world.endSync('SIGKILL')],
@@ -155,6 +157,11 @@ export class World implements AsyncDisposable {
       .replace(/"commit": "[0-9a-f]{40}"/g, '"commit": "<commit>"')
       .replace(/"member": ?"[0-9a-f]{32}"/g, '"member": "<member>"')
       .replace(/\b\d+ were written/g, '<n> were written')
+      .replace(/\b(?!2025-|2026-0[1-3]-)20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ/g, '<when committed    >')
+      .replace(/"bytes": \d+/g, '"bytes": <n>')
+      .replace(/\b[0-9a-f]{64}\b/g, '<hash>')
+      .replace(/\b[0-9a-f]{32}\b/g, '<key>')
+      .replace(/\/a[0-9a-z]{10,14}\//g, '/<attempt>/')
       .replaceAll(`127.0.0.1:${this.#port}`, '127.0.0.1:<port>');
   }
 
@@ -207,11 +214,17 @@ export class World implements AsyncDisposable {
   }
 
   alterLedger(): void {
-    const file = this.#ledgerFile();
-    const bytes = readFileSync(file);
-    const middle = Math.floor(bytes.length / 2);
-    bytes[middle] = (bytes[middle] ?? 0) ^ 0xff;
-    writeFileSync(file, bytes);
+    flipByte(this.#ledgerFile());
+  }
+
+  /** The receipts of the first run. */
+  receiptsFile(): string {
+    const root = join(this.dir, '.sluice', 'receipts');
+    const [first] = readdirSync(root, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.parquet'))
+      .toSorted();
+    if (first === undefined) throw new Error('there are no receipts');
+    return join(root, first);
   }
 
   /** The newest file of members in the ledger. */
@@ -244,6 +257,13 @@ export class World implements AsyncDisposable {
     }
     return this.#told(await ended);
   }
+}
+
+function flipByte(file: string): void {
+  const bytes = readFileSync(file);
+  const middle = Math.floor(bytes.length / 2);
+  bytes[middle] = (bytes[middle] ?? 0) ^ 0xff;
+  writeFileSync(file, bytes);
 }
 
 /** Lines that say what a run is at; when they come depends on the machine. */
