@@ -228,10 +228,39 @@ export interface ConsentPolicy {
   readonly version: string;
 }
 
+/** By what of two identifiers of one namespace the better one is known, the first that tells them apart. */
+export type Precedence = 'verified' | 'trust' | 'last_seen' | 'first_seen';
+
+/** What policies/identity.yaml says of one namespace. */
+export interface NamespacePolicy {
+  /** How many a person sends at most, where the destination has no number of its own. */
+  readonly max?: number;
+  /** What happens to values that no row calls verified. */
+  readonly unverified: 'use' | 'ignore';
+  /** Values that are trusted less are not used. */
+  readonly minTrust?: number;
+  /** How far a value is trusted whose row does not say. */
+  readonly trust?: number;
+}
+
+export interface IdentityPolicy {
+  readonly namespaces: Readonly<Record<string, NamespacePolicy>>;
+  /** For namespaces that the file does not name. */
+  readonly unverified: 'use' | 'ignore';
+  /** Destination -> namespace -> how many a person sends at most. */
+  readonly destinations: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  readonly precedence: readonly Precedence[];
+  /** Whose identifiers the survivor of a merge has: those filed under any of the merged ids, or under the survivor's own. */
+  readonly survivorship: 'all' | 'survivor';
+  /** Hex SHA-256 of the file, cut to 12; `none` without a file. */
+  readonly version: string;
+}
+
 /** Everything in the files, parsed and checked. */
 export interface Workspace {
   readonly audiences: Readonly<Record<string, Audience>>;
   readonly tables: readonly Table[];
   readonly destinations: Readonly<Record<string, Destination>>;
   readonly consent: ConsentPolicy;
+  readonly identity: IdentityPolicy;
 }

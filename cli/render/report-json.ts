@@ -2,10 +2,14 @@ import type { RunReport, SyncReport } from '../../core/run/report.ts';
 
 /** One element of what `sluice plan --json` and `sluice sync --json` print; only `sync` has `outcomes`. */
 export function reportJson(report: RunReport): Record<string, unknown> {
+  const changed = Object.entries(report.policies ?? {}).flatMap(([name, { version, before }]) =>
+    before === undefined ? [] : [[name, { from: before, to: version }] as const],
+  );
   return {
     audience: report.audience,
     plan: report.run,
     matched: report.matched,
+    ...(changed.length > 0 && { policiesChanged: Object.fromEntries(changed) }),
     ...stopOf(report),
     syncs: report.syncs.map(syncJson),
   };

@@ -14,6 +14,9 @@ type Colour = Parameters<Style>[0];
 export function reportText(report: RunReport, style: Style): string {
   const sent = report.syncs.some((sync) => sync.outcomes !== undefined);
   const lines = [heading(report, style)];
+  for (const [name, { version, before }] of Object.entries(report.policies ?? {}))
+    if (before !== undefined)
+      lines.push(style('cyan', `  policies/${name}.yaml changed since the last run: ${before} -> ${version}`));
   if (report.syncs.length > 0) {
     const [header = '', ...rows] = table(
       columnsFor(sent),

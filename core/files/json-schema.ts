@@ -3,12 +3,14 @@ import { audienceSchema } from './audience-schema.ts';
 import { consentSchema } from './consent-policy.ts';
 import { contractSchema } from './contract-schema.ts';
 import { destinationSchema } from './destination.ts';
+import { identitySchema } from './identity-policy.ts';
 
 const SCHEMAS: Readonly<Record<string, { readonly title: string; readonly schema: z.ZodType }>> = {
   'audience.json': { title: 'A Sluice audience', schema: audienceSchema },
   'consent.json': { title: 'The consent policy of a Sluice workspace', schema: consentSchema },
   'contract.json': { title: 'A contract of activation tables (ODCS 3.1) as Sluice reads it', schema: contractSchema },
   'destination.json': { title: 'A Sluice destination', schema: destinationSchema },
+  'identity.json': { title: 'The identity policy of a Sluice workspace', schema: identitySchema },
 };
 
 /** File name under `schemas/` -> its text. Draft 7, which the YAML language server knows best. */

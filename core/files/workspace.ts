@@ -1,6 +1,7 @@
 import { isSeq } from 'yaml';
 import type { Connector } from '../connector.ts';
-import type { ConsentPolicy, Destination, Role, Workspace } from '../model.ts';
+import { USUAL_IDENTITY } from '../identity.ts';
+import type { ConsentPolicy, Destination, IdentityPolicy, Role, Workspace } from '../model.ts';
 import { didYouMean, inOrder } from '../problems.ts';
 import type { Problem } from '../problems.ts';
 import { readAudience } from './audience.ts';
@@ -9,6 +10,7 @@ import { type PolicyTables, readConsentPolicy } from './consent-policy.ts';
 import { readContract } from './contract.ts';
 import type { ContractTable } from './contract.ts';
 import { readDestination } from './destination.ts';
+import { type IdentityScope, readIdentityPolicy } from './identity-policy.ts';
 import { readOtherPolicy } from './other-policies.ts';
 import { resolveReferences } from './references.ts';
 import { ANY_NAME } from './scope.ts';
@@ -76,13 +78,22 @@ export function loadWorkspace(files: ReadonlyMap<string, string>, { connectors, 
   const parsed = parseAll(audienceFiles, problems);
   const drafts = parsed.flatMap(({ name, source }): AudienceDraft[] => (source ? [readAudience(source, name, known)] : []));
   const audiences = resolveReferences(drafts, new Set(audienceFiles.map(({ name }) => name)));
+  const identity = readIdentity(policies, problems, {
+    destinations: byName,
+    connectors,
+    audiences: Object.values(audiences),
+    customers,
+    identifiers: known.identifiers,
+  });
   // Readers keep the problems of their own file, so that one file's errors never spoil another's.
   for (const { source } of [...contracts, ...destinationSources, ...parsed]) if (source) problems.push(...source.problems);
 
   const destinations = Object.create(null) as Record<string, Destination>;
   for (const [name, destination] of byName) if (destination) destinations[name] = destination;
   const workspace: Workspace | null =
-    customers && consent ? { audiences, tables: tables.map(({ table }) => table), destinations, consent } : null;
+    customers && consent && identity
+      ? { audiences, tables: tables.map(({ table }) => table), destinations, consent, identity }
+      : null;
   return { workspace, problems: inOrder(problems) };
 }
 
@@ -142,10 +153,12 @@ function readPolicies(
   needed: boolean,
 ): ConsentPolicy | undefined {
   let consent: ConsentPolicy | undefined;
-  for (const { name, source } of parseAll(files, problems)) {
+  // What identity is about is known only when the audiences are.
+  const others = files.filter(({ name }) => name !== 'identity');
+  for (const { name, source } of parseAll(others, problems)) {
     if (!source) continue;
     if (name === 'consent') consent = readConsentPolicy(source, tables);
-    else if (name === 'identity' || name === 'retention') readOtherPolicy(source, name);
+    else if (name === 'retention') readOtherPolicy(source);
     else {
       problems.push(
         atStart(source.file, {
@@ -169,6 +182,18 @@ function readPolicies(
     return undefined;
   }
   return { purposes: {}, version: 'none' };
+}
+
+/** The identity policy, what is usual without one, or undefined when it has errors: it decides who is sent, so nothing is sent then. */
+function readIdentity(files: readonly NamedFile[], problems: Problem[], scope: IdentityScope): IdentityPolicy | undefined {
+  const [found] = parseAll(
+    files.filter(({ name }) => name === 'identity'),
+    problems,
+  );
+  if (!found) return USUAL_IDENTITY;
+  const policy = found.source ? readIdentityPolicy(found.source, scope) : undefined;
+  if (found.source) problems.push(...found.source.problems);
+  return policy;
 }
 
 /** What contracts with errors declare, as far as it can be told: an audience that names it is not told that it does not exist. */

@@ -194,7 +194,7 @@ async function* prepare(
   tally: Tally,
   removes: string[],
 ): AsyncIterable<string> {
-  const { connector, sync, destination } = resolved;
+  const { connector, accepts, sync, destination } = resolved;
   const columns = sync.traits.map((trait) => [trait.name, trait.column] as const);
   const keep = keptNamespaces(connector);
   const remove = (line: RemoveLine): void => {
@@ -209,7 +209,7 @@ async function* prepare(
         remove({ k: row.k, ids: old, why: row.why as RemoveReason, ...evidence });
         continue;
       }
-      const identifiers = prepareIdentifiers(connector.namespaces, row.raw ?? [], row.country ?? null);
+      const identifiers = prepareIdentifiers(accepts, row.raw ?? [], row.country ?? null);
       const why = identifiers.length === 0 ? 'no-identifier' : row.op === 'holdout' || row.op === 'rollout' ? row.op : undefined;
       if (why !== undefined) {
         tally.withhold(why, row.op, row.held);

@@ -2,9 +2,9 @@ import { keepPolicy } from '../consent-versions.ts';
 import type { Relation } from '../ports.ts';
 import { type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
 import { attemptOf } from './diff.ts';
-import type { RunPorts, Tasks } from './ports.ts';
+import type { PolicyVersions, RunDocument, RunPorts, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
-import { ledgerRelation, resolveSync, saltOf, UnknownName } from './relations.ts';
+import { ledgerRelation, mostOf, resolveSync, saltOf, UnknownName } from './relations.ts';
 
 /** Rule -> snapshot, once for all syncs of the audience. Immutable: everything after reads it, and no activation table again. */
 export function materializeTask(ports: RunPorts): Tasks['materialize'] {
@@ -19,7 +19,7 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
       sql: 'SELECT count(*) AS n FROM snapshot WHERE matched',
       relations: { snapshot: { files, columns: {} } },
     });
-    return { files, matched: Number(row?.['n'] ?? 0) };
+    return { files, matched: Number(row?.['n'] ?? 0), policies: await policyVersions(ports, audience) };
   };
 }
 
@@ -38,6 +38,22 @@ export async function ledgersOf(
     if (pointer !== null) ledgers.set(destination, ledgerRelation(pointer.members));
   }
   return ledgers;
+}
+
+/** A run is known by the policies that decided it; one that changed since the audience's last run is named beside what it was. */
+async function policyVersions({ workspace, store }: RunPorts, audience: string): Promise<PolicyVersions> {
+  const runs = await store.documents.list<RunDocument>('run', { limit: 200 });
+  // A plan that was only looked at is no run: it would hide the change from the next one.
+  const last = runs.find(
+    ({ document: { of, state, snapshot } }) =>
+      of.audience === audience && !['planned', 'held', 'rejected'].includes(state) && snapshot.policies !== undefined,
+  );
+  const of = (name: 'consent' | 'identity') => {
+    const { version } = workspace[name];
+    const before = last?.document.snapshot.policies?.[name].version;
+    return { version, ...(before !== undefined && before !== version && { before }) };
+  };
+  return { consent: of('consent'), identity: of('identity') };
 }
 
 /** What `snapshotQuery` needs to know of an audience and its syncs. */
@@ -60,6 +76,7 @@ export function snapshotSpec(
       traits: resolved.sync.traits.map((trait) => trait.column),
       salt: saltOf(resolved),
       rollout: resolved.sync.rollout,
+      most: mostOf(resolved),
       ...(ledger && { ledger }),
     };
   });

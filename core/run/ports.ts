@@ -55,7 +55,12 @@ export type RunIdentity = Omit<RunInput, 'until' | 'approved'>;
 export interface Snapshot {
   readonly files: FileSet;
   readonly matched: number;
+  /** The policies it was made under. */
+  readonly policies?: PolicyVersions;
 }
+
+/** Versions of the policies that decided, and what each was in the audience's run before where that was another. */
+export type PolicyVersions = Readonly<Record<'consent' | 'identity', { readonly version: string; readonly before?: string }>>;
 
 /** One file of a delta and the log of its outcomes. */
 export interface Shard {

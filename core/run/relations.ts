@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Connector } from '../connector.ts';
+import type { Connector, Namespace } from '../connector.ts';
+import { withLimits } from '../identity.ts';
 import type { Audience, Destination, Sync } from '../model.ts';
 import type { FileSet, LedgerFile, Pointer, Relation } from '../ports.ts';
 import { LEDGER_COLUMNS, REJECTION_COLUMNS } from '../sql/delta.ts';
@@ -16,6 +17,8 @@ export interface Resolved {
   readonly connector: Connector;
   /** Namespaces whose values are sent, `external_id` among them where the platform's record hangs on it. */
   readonly namespaces: readonly string[];
+  /** The connector's namespaces, and how many of each the identity policy lets a person send. */
+  readonly accepts: Readonly<Record<string, Namespace>>;
 }
 
 /** @throws UnknownName when the audience, the destination or the connector does not exist: `check` refuses such files before any run. */
@@ -29,7 +32,8 @@ export function resolveSync(ports: Pick<RunPorts, 'workspace' | 'connectors'>, a
   if (connector === undefined) throw new UnknownName('connector', destination.connector);
   const chosen = sync.identifiers.length > 0 ? sync.identifiers : connector.defaultIdentifiers;
   const namespaces = connector.membership === 'member' && !chosen.includes('external_id') ? ['external_id', ...chosen] : chosen;
-  return { audience, sync, destination, connector, namespaces };
+  const accepts = withLimits(connector.namespaces, ports.workspace.identity, to);
+  return { audience, sync, destination, connector, namespaces, accepts };
 }
 
 export class UnknownName extends Error {
@@ -44,6 +48,15 @@ export function saltOf({ connector, sync, namespaces }: Resolved): string {
   const shape = [PAYLOAD_VERSION, connector.name, namespaces, sync.traits.map((trait) => [trait.name, trait.column.name])];
   return createHash('sha256').update(JSON.stringify(shape)).digest('hex').slice(0, 16);
 }
+
+/** Of which namespaces a person sends a bounded number, by the policy or the platform. */
+export const mostOf = ({ accepts, namespaces }: Resolved): Readonly<Record<string, number>> =>
+  Object.fromEntries(
+    namespaces.flatMap((name) => {
+      const max = Object.hasOwn(accepts, name) ? accepts[name]?.max : undefined;
+      return max === undefined ? [] : [[name, max]];
+    }),
+  );
 
 const EMPTY: FileSet = { format: 'parquet', locations: [], rows: 0, bytes: 0 };
 

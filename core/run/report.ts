@@ -1,7 +1,17 @@
 import type { WithheldReason } from '../delta.ts';
 import { WITHHELD } from '../delta.ts';
 import type { Mode } from '../model.ts';
-import type { Failure, Finding, OutcomeCounts, RunInput, RunState, Snapshot, SyncPlan, SyncResult } from './ports.ts';
+import type {
+  Failure,
+  Finding,
+  OutcomeCounts,
+  PolicyVersions,
+  RunInput,
+  RunState,
+  Snapshot,
+  SyncPlan,
+  SyncResult,
+} from './ports.ts';
 
 export interface SyncReport {
   readonly destination: string;
@@ -33,6 +43,8 @@ export interface RunReport {
   readonly audience: string;
   readonly tick: number;
   readonly matched: number;
+  /** The policies that decided. */
+  readonly policies?: PolicyVersions;
   readonly state: RunState;
   /** Why it waits for a person, the whole message. */
   readonly held?: string;
@@ -56,7 +68,8 @@ export function reportOf(input: RunInput, parts: Parts): RunReport {
   const { run, audience, tick } = input;
   const matched = parts.snapshot?.matched ?? 0;
   const syncs = (parts.plans ?? []).map((plan, i) => syncReport(audience, matched, plan, parts.results?.[i]));
-  const base = { run, audience, tick, matched, syncs };
+  const policies = parts.snapshot?.policies;
+  const base = { run, audience, tick, matched, ...(policies && { policies }), syncs };
   if (parts.findings !== undefined) {
     const schema = parts.findings.some((finding) => finding.kind === 'schema');
     return { ...base, findings: parts.findings, state: schema ? 'failed' : 'held', code: schema ? 2 : 3 };

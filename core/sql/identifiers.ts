@@ -1,6 +1,7 @@
-import type { Table } from '../model.ts';
+import { namespacePolicy } from '../identity.ts';
+import type { IdentityPolicy, Precedence, Table } from '../model.ts';
 import { fieldOf } from './event.ts';
-import { millisecondsOf, NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
+import { millisecondsOf, NO_TEXTS, numberText, quoteName, quoteTable, quoteText } from './literal.ts';
 
 /**
  * A customer's identifiers as one row, best first. Not an `array_agg`: engines keep its lists in memory, a window sorts and spills.
@@ -27,6 +28,7 @@ export interface IdentifierSource {
   readonly tables: readonly Table[];
   /** All namespaces that any sync sends, but the customer id. */
   readonly namespaces: readonly string[];
+  readonly policy: IdentityPolicy;
   /** Relation `customer_id`, `bound`, `level_<i>`: what a consent says of one identifier, per purpose. */
   readonly consents?: { readonly relation: string; readonly purposes: number } | undefined;
   /** Relation `customer_id` to which the work can be limited. */
@@ -51,7 +53,7 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   const tag = `CASE ${tags.join(' ')} END`;
   const levels = Array.from({ length: consents?.purposes ?? 0 }, (_, i) => ` || coalesce(b.level_${i}, '=')`).join('');
   const tagged = levels !== '' || namespaces.length > 1;
-  const order = `i.tag_order, i.verified DESC, i.trust DESC NULLS LAST, i.last_seen DESC NULLS LAST, i.first_seen DESC NULLS LAST, i.value`;
+  const order = ['i.tag_order', ...source.policy.precedence.map((name) => BEST_FIRST[name]), 'i.value'].join(', ');
   const window = `OVER (PARTITION BY i.customer_id ORDER BY ${order})`;
   const lead = (column: string, ahead: number): string => (ahead === 0 ? `i.${column}` : `lead(i.${column}, ${ahead}) ${window}`);
   const slots = Array.from(
@@ -62,21 +64,24 @@ export function identifierExpressions(source: IdentifierSource): readonly string
     consents === undefined
       ? ''
       : `\n    LEFT JOIN ${consents.relation} b ON b.customer_id = i.customer_id AND b.bound = ${boundKey('i.namespace', 'i.value')}`;
-  const limit = wanted === undefined ? '' : ` WHERE i.customer_id IN (SELECT customer_id FROM ${wanted})`;
+  const limits = wanted === undefined ? [] : [`i.customer_id IN (SELECT customer_id FROM ${wanted})`];
+  const where = (conditions: readonly string[]): string => (conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`);
+  const usable = usableConditions(source);
+  const trust = trustSql(source);
   const union = rows.join('\n      UNION ALL\n      ');
   const entries = (
-    only: string,
+    only: readonly string[],
   ): string => `SELECT i.customer_id, i.value, i.namespace || ${UNIT} || i.value AS entry, ${tag}${levels} AS tag, ${tag} AS tag_order,
-      CASE WHEN i.verified THEN 1 ELSE 0 END AS verified, i.trust, i.last_seen, i.first_seen
+      CASE WHEN i.verified THEN 1 ELSE 0 END AS verified, ${trust} AS trust, i.last_seen, i.first_seen
     FROM (
       ${union}
-    ) i${join}${only}`;
+    ) i${join}${where([...only, ...usable])}`;
   return [
     `${NUMBERED} AS (
   SELECT * FROM (
     SELECT i.customer_id, ${slots.join(', ')}, row_number() ${window} AS n
     FROM (
-    ${entries(limit)}
+    ${entries(limits)}
     ) i
   ) i WHERE i.n = 1
 )`,
@@ -84,7 +89,7 @@ export function identifierExpressions(source: IdentifierSource): readonly string
     `${MANY} AS (
   SELECT i.customer_id FROM (
       ${rowsOf(source, 'blank ones too').join('\n      UNION ALL\n      ')}
-    ) i${limit} GROUP BY i.customer_id HAVING count(*) > ${SLOTS}
+    ) i${where(limits)} GROUP BY i.customer_id HAVING count(*) > ${SLOTS}
 )`,
     `${REST} AS (
   SELECT i.customer_id, ${restColumns(source)
@@ -93,12 +98,44 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   FROM (
     SELECT i.customer_id, i.entry, i.tag, row_number() ${window} AS n
     FROM (
-    ${entries(` WHERE i.customer_id IN (SELECT customer_id FROM ${MANY})`)}
+    ${entries([`i.customer_id IN (SELECT customer_id FROM ${MANY})`])}
     ) i
   ) i WHERE i.n > ${SLOTS} GROUP BY i.customer_id
 )`,
   ];
 }
+
+/** `chooseIdentifiers` of core/identity.ts in SQL: more is better, and unknown is worst. */
+const BEST_FIRST: Readonly<Record<Precedence, string>> = {
+  verified: 'i.verified DESC',
+  trust: 'i.trust DESC NULLS LAST',
+  last_seen: 'i.last_seen DESC NULLS LAST',
+  first_seen: 'i.first_seen DESC NULLS LAST',
+};
+
+/** Which rows the policy lets be used, over alias `i`; nothing where it lets all. Never NULL. */
+function usableConditions({ namespaces, policy }: IdentifierSource): readonly string[] {
+  return namespaces.flatMap((name) => {
+    const { unverified, minTrust, trust } = namespacePolicy(policy, name);
+    const other = `i.namespace <> ${quoteText(name)}`;
+    const stated = trust === undefined ? 'i.trust' : `coalesce(i.trust, ${double(trust)})`;
+    return [
+      ...(unverified === 'ignore' ? [`(${other} OR coalesce(i.verified, FALSE))`] : []),
+      ...(minTrust === undefined ? [] : [`(${other} OR coalesce(${stated} >= ${double(minTrust)}, FALSE))`]),
+    ];
+  });
+}
+
+/** How far a row is trusted: what it says itself, else what the policy says of its namespace. */
+function trustSql({ namespaces, policy }: IdentifierSource): string {
+  const usual = namespaces.flatMap((name) => {
+    const { trust } = namespacePolicy(policy, name);
+    return trust === undefined ? [] : [`WHEN i.namespace = ${quoteText(name)} THEN ${double(trust)}`];
+  });
+  return usual.length === 0 ? 'i.trust' : `coalesce(i.trust, CASE ${usual.join(' ')} END)`;
+}
+
+const double = (value: number): string => `CAST(${numberText(String(value))} AS double)`;
 
 /** Which arrays hold what is past the slots: a namespace each, and where consents speak of identifiers one for every level that may go. */
 function restColumns({ namespaces, consents }: IdentifierSource): readonly RestColumn[] {
@@ -131,11 +168,10 @@ export const boundKey = (namespace: string, value: string): string =>
   `CASE WHEN ${namespace} <> '' AND ${value} <> '' THEN ${namespace} || ${UNIT} || lower(translate(${value}, ${quoteText(WHITE_SPACE)}, '')) END`;
 
 /** The tables' rows and the customers' own columns; none when the columns alone, read in the pass over the customers, say it all. */
-function rowsOf(
-  { customers, tables, namespaces, consents }: IdentifierSource,
-  take: 'usable ones' | 'blank ones too' = 'usable ones',
-): readonly string[] {
-  if (namespaces.length === 0 || (tables.length === 0 && consents === undefined)) return [];
+function rowsOf(source: IdentifierSource, take: 'usable ones' | 'blank ones too' = 'usable ones'): readonly string[] {
+  const { customers, tables, namespaces, consents } = source;
+  const columnsAlone = tables.length === 0 && consents === undefined && usableConditions(source).length === 0;
+  if (namespaces.length === 0 || columnsAlone) return [];
   const wanted = namespaces.map(quoteText).join(', ');
   const fromTables = tables.map((table) => {
     const at = (field: string) => `i.${quoteName(fieldOf(table, field).name)}`;

@@ -35,6 +35,8 @@ export interface SnapshotSync {
   readonly traits: readonly Column[];
   /** Goes into every hash of the sync. */
   readonly salt: string;
+  /** Namespaces of which a person sends so many at most, in the sync's `namespaces`; all usable ones of the others. */
+  readonly most?: Readonly<Record<string, number>>;
   /** What the destination holds (`member`), for modes that do not remove who left the rule: withdrawing removes them all the same. */
   readonly ledger?: Relation;
   /** Percent of the customers for whom the sync acts; 100 when left out. Below it, `ledger` must be there once there is one. */
@@ -86,6 +88,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     namespaces: [...new Set(spec.syncs.flatMap(({ namespaces }) => namespaces))].filter(
       (namespace) => namespace !== 'external_id',
     ),
+    policy: workspace.identity,
     consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length } : undefined,
     wanted: wantedName,
   };
@@ -216,14 +219,31 @@ function syncColumns(sync: SnapshotSync, identifiers: IdentifierSource, consent:
   ];
 }
 
-/** Everything of a row that is sent. */
-function hashSql({ index: i, salt, namespaces }: SnapshotSync): string {
+/**
+ * Everything of a row that is sent, so that a row changes only when what is sent of it may change: where all identifiers are sent, their
+ * order is nothing; where a number bounds them, order and number count for those who have more.
+ */
+function hashSql({ index: i, salt, namespaces, most = {} }: SnapshotSync): string {
   const country = namespaces.some((namespace) => !WITHOUT_COUNTRY.test(namespace));
+  const text = `chr(30) || array_join(identifiers_${i}, chr(30))`;
+  const beyond = namespaces.flatMap((namespace) => {
+    const max = Object.hasOwn(most, namespace) ? most[namespace] : undefined;
+    if (max === undefined || namespace === 'external_id') return [];
+    const mark = `chr(30) || ${quoteText(namespace)} || chr(31)`;
+    const more = `length(${text}) - length(replace(${text}, ${mark}, '')) > ${max * (namespace.length + 2)}`;
+    return [{ more, bound: `CASE WHEN ${more} THEN ${quoteText(`${namespace} ${max}/`)} ELSE '' END` }];
+  });
+  const sorted = `array_join(array_sort(identifiers_${i}), chr(30))`;
+  const list =
+    beyond.length === 0
+      ? sorted
+      : `CASE WHEN ${beyond.map(({ more }) => more).join(' OR ')} THEN array_join(identifiers_${i}, chr(30)) ELSE ${sorted} END`;
   return hash16(
     [
       quoteText(`${salt}/`),
+      ...beyond.map(({ bound }) => bound),
       `CAST(cardinality(identifiers_${i}) AS varchar) || '/'`,
-      field(`array_join(identifiers_${i}, chr(30))`),
+      field(list),
       ...(country ? [field('country')] : []),
       `trait_text_${i}`,
       field(`consent_${i}`),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { selectAudiences, selectDestination } from '../../cli/selection.ts';
+import { USUAL_IDENTITY } from '../../core/identity.ts';
 import type { Audience, Rule, Workspace } from '../../core/model.ts';
 
 const audience = (name: string, to: readonly string[], where: Rule, exclude: readonly string[] = []): Audience => ({
@@ -31,6 +32,7 @@ const workspace: Workspace = {
   tables: [],
   destinations: {},
   consent: { purposes: {}, version: '' },
+  identity: USUAL_IDENTITY,
 };
 const names = (...asked: string[]) => selectAudiences(workspace, asked).map(({ name }) => name);
 

@@ -117,6 +117,9 @@ export const GOLDEN: readonly (readonly [title: string, sql: string, expected: C
   ['takes a value out of an array', `array_join(array_remove(ARRAY['a', '', 'b'], ''), ',')`, 'a,b'],
   ['joins arrays in order', `array_join(ARRAY['b'] || ARRAY['a'] || array_remove(ARRAY[''], ''), ',')`, 'b,a'],
   ['takes one array out of another, in order', `array_join(array_except(ARRAY['c', 'b', 'a'], ARRAY['b']), ',')`, 'c,a'],
+  ['puts texts of an array in order by their bytes', `array_join(array_sort(ARRAY['b', 'é', 'Z', 'a']), ',')`, 'Z,a,b,é'],
+  ['puts an array with nothing in it in order', `cardinality(array_sort(array_remove(ARRAY[''], '')))`, 0],
+  ['takes every occurrence out of a text', `replace('a.b.c', '.b', '')`, 'a.c'],
   ['unites arrays, each value once, in order', `array_join(array_union(ARRAY['c', 'a'], ARRAY['b', 'a']), ',')`, 'c,a,b'],
   ['has no place in an array that is too short', `cardinality(ARRAY['a', 'b'])`, 2],
 ];

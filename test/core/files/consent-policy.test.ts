@@ -183,22 +183,11 @@ jurisdiction: { column: contry, region: orders_count }
 test('a policy that nothing acts on is a warning, one that does not exist an error', () => {
   expect(
     seen({
-      'policies/identity.yaml': 'namespaces: { email: { max: 1, unverifid: ignore } }\n',
       'policies/retention.yaml': 'datasets: { snapshots: 30 days }\n',
       'policies/retension.yaml': 'a: 1\n',
     }),
   ).toMatchInlineSnapshot(`
-    "policies/identity.yaml:1:1  Warning: Nothing acts on policies/identity.yaml in this version. [not-in-effect]
-      1 | namespaces: { email: { max: 1, unverifid: ignore } }
-        | ^^^^^^^^^^
-      Do not rely on it.
-
-    policies/identity.yaml:1:32  Unknown key "unverifid" in "email". [unknown-key]
-      1 | namespaces: { email: { max: 1, unverifid: ignore } }
-        |                                ^^^^^^^^^
-      Did you mean "unverified"?
-
-    policies/retension.yaml:1:1  There is no policy "retension". [unknown-file]
+    "policies/retension.yaml:1:1  There is no policy "retension". [unknown-file]
       1 | a: 1
         | ^
       Did you mean "retention"?

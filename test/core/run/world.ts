@@ -17,7 +17,7 @@ export interface Day {
     spent?: number | null;
     joined?: string | null;
   }[];
-  readonly identifiers?: readonly { id: string; namespace: string; value: string }[];
+  readonly identifiers?: readonly { id: string; namespace: string; value: string; verified?: boolean | null }[];
   readonly consents?: readonly { id: string; purpose: string; status: string; from: string; to?: string | null }[];
   readonly erasures?: readonly { id: string; at: string }[];
 }
@@ -92,7 +92,8 @@ export async function makeWorld(options: {
       'identifiers',
       property('id', 'string', `, required: true${field('customer_id')}`) +
         property('namespace', 'string') +
-        property('value', 'string'),
+        property('value', 'string') +
+        property('verified', 'boolean'),
       dir,
     ),
   );
@@ -153,7 +154,10 @@ ${options.syncs}`,
           joined: one.joined ?? null,
         })),
       );
-      rows('identifiers', day.identifiers ?? []);
+      rows(
+        'identifiers',
+        (day.identifiers ?? []).map((one) => ({ ...one, verified: one.verified ?? null })),
+      );
       rows(
         'consents',
         (day.consents ?? []).map((one) => ({ ...one, to: one.to ?? null })),

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { USUAL_IDENTITY } from '../../../core/identity.ts';
 import type { Audience, Column, PurposePolicy, Rule, Table, Test, Workspace } from '../../../core/model.ts';
 import type { Query, Row, Warehouse } from '../../../core/ports.ts';
 import { openDuckDb } from '../../../warehouses/duckdb.ts';
@@ -126,6 +127,7 @@ export function workspace(
       jurisdiction: { column: 'country', region: 'state' },
       version: '0',
     },
+    identity: USUAL_IDENTITY,
   };
 }
 
