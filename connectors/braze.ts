@@ -181,7 +181,7 @@ export const braze: Connector<Settings, Secret> = {
         JSON.stringify({ external_ids: known.slice(start, start + IDS_PER_DELETE) }),
       );
       if (response.status < 200 || response.status > 299) throw failure(response, context);
-      json(response);
+      if (!deleteAnswer.safeParse(json(response)).success) throw undocumented(response);
     }
     // Braze queues deletions.
     return ids.map((id) => (id === undefined ? NO_KEY : { kind: 'accepted' }));
@@ -205,6 +205,11 @@ const post = (context: Context<Settings, Secret>, path: string, body: string): P
     body,
   });
 
+const undocumented = ({ status }: HttpResponse): TryAgain =>
+  new TryAgain(`Braze answered HTTP ${status} in a form it does not document.`, { ambiguous: true });
+
+/** The page shows both, or one of them. */
+const deleteAnswer = z.union([z.object({ deleted: z.number() }), z.object({ message: z.enum(['success', 'queued']) })]);
 const trackAnswer = z.object({ message: z.string(), errors: z.array(z.unknown()).default([]) });
 /** The page shows errors without a shape; this is what the API answers. `index` counts inside `input_array`. */
 const trackError = z.object({ type: z.unknown(), input_array: z.literal('attributes').optional(), index: z.int().nonnegative() });
@@ -219,7 +224,7 @@ function readTrack(response: HttpResponse, sent: readonly number[], context: Con
   if (!good && response.status !== 400) throw failure(response, context);
   const parsed = trackAnswer.safeParse(json(response));
   if (!parsed.success) {
-    if (good) throw new TryAgain(`Braze answered HTTP ${response.status} in a form it does not document.`, { ambiguous: true });
+    if (good) throw undocumented(response);
     throw failure(response, context);
   }
   const refused = new Map<number, string>();

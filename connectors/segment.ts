@@ -173,12 +173,15 @@ export const segment: Connector<Settings, Secret> = {
         body: JSON.stringify({ regulationType: context.settings.regulation, subjectType: 'USER_ID', subjectIds }),
       });
       if (response.status < 200 || response.status > 299) throw failure(response, context);
-      json(response);
+      if (!regulated.safeParse(json(response)).success)
+        throw new TryAgain('Segment answered about the erasure in a form it does not document.', { ambiguous: true });
     }
     // Segment works on regulations for up to 30 days.
     return ids.map((id) => (id === undefined ? NO_KEY : { kind: 'accepted' }));
   },
 };
+
+const regulated = z.object({ data: z.object({ regulateId: z.string() }) });
 
 const NO_KEY: Outcome = { kind: 'rejected', reason: 'no-external-id' };
 const NOTHING = { text: '', rows: 0 };

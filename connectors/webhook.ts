@@ -1,16 +1,16 @@
 import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import {
-  type Batch,
   type Connector,
   type Context,
   DestinationBroken,
   type HttpResponse,
+  type Item,
   type Member,
   type Outcome,
   TryAgain,
 } from '../core/connector.ts';
-import { email, maid, phone, plainText } from '../core/identifiers.ts';
+import { email, maid, phone, plainText, sha256Hex } from '../core/identifiers.ts';
 import { json, reasonCode, statusError } from './http.ts';
 
 /** Signed webhooks by the Standard Webhooks spec: any receiver that verifies one can keep an audience. docs/connectors/webhook.md */
@@ -31,6 +31,9 @@ type Secret = z.infer<typeof secret>;
 /** Ours: a receiver stores the id as a key. */
 const MAX_EXTERNAL_ID_BYTES = 255;
 
+/** Ours: a message that a small receiver reads at once. */
+const MEMBERS_PER_MESSAGE = 500;
+
 export const webhook: Connector<Settings, Secret> = {
   name: 'webhook',
   title: 'Signed webhook',
@@ -47,7 +50,7 @@ export const webhook: Connector<Settings, Secret> = {
   modes: ['mirror', 'upsert', 'add-only'],
   traits: true,
   limits: {
-    rows: 500,
+    rows: MEMBERS_PER_MESSAGE,
     bytes: 1_000_000,
     overhead: 1_000,
     windows: [{ requests: 20, seconds: 1 }],
@@ -77,42 +80,59 @@ export const webhook: Connector<Settings, Secret> = {
   },
 
   async send(context, list, batch) {
-    const rows = batch.items.filter((item) => item.rows > 0);
-    if (rows.length === 0) return batch.items.map(() => NO_KEY);
-    const timestamp = Math.floor(context.now() / 1000);
-    const body = messageOf(list, batch, rows.map((item) => item.text).join(','), timestamp);
-    const response = await context.http({
-      method: 'POST',
-      url: context.endpoint,
-      headers: {
-        'content-type': 'application/json',
-        'webhook-id': `msg_${batch.id}`,
-        'webhook-timestamp': String(timestamp),
-        'webhook-signature': signatures(context.secret.key, `msg_${batch.id}`, timestamp, body),
-      },
-      body,
-    });
-    const answers = outcomes(response, rows.length, context);
-    let next = 0;
-    return batch.items.map((item) => (item.rows === 0 ? NO_KEY : (answers[next++] as Outcome)));
+    const type = batch.op === 'upsert' ? 'audience.members.upserted' : 'audience.members.removed';
+    const head = `"audience":${JSON.stringify(list.id)},"destination":${JSON.stringify(list.destination ?? '')},`;
+    return post(context, batch.id, type, head, batch.items);
+  },
+
+  /** A message of its own, so that the receiver can tell an erasure from somebody who left an audience. */
+  async erase(context, members) {
+    const list = { id: '' };
+    const items = members.map((member) => ({ member, ...webhook.encode(context, list, 'remove', member) }));
+    const answers: Outcome[] = [];
+    for (let start = 0; start < items.length; start += MEMBERS_PER_MESSAGE) {
+      const some = items.slice(start, start + MEMBERS_PER_MESSAGE);
+      // With the moment: who came back and is erased again is no repetition of the first message.
+      const id = sha256Hex(`erase ${context.now()} ${some.map((item) => item.member.key).join()}`).slice(0, 32);
+      answers.push(...(await post(context, id, 'members.erased', '', some)));
+    }
+    return answers;
   },
 };
+
+/** Sends the members of `items` in one signed message and answers for each. `head`: what stands before them in `data`, JSON. */
+async function post(
+  context: Context<Settings, Secret>,
+  id: string,
+  type: string,
+  head: string,
+  items: readonly Item[],
+): Promise<readonly Outcome[]> {
+  const rows = items.filter((item) => item.rows > 0);
+  if (rows.length === 0) return items.map(() => NO_KEY);
+  const timestamp = Math.floor(context.now() / 1000);
+  const members = rows.map((item) => item.text).join(',');
+  const body = `{"type":"${type}","timestamp":"${new Date(timestamp * 1000).toISOString()}","data":{${head}"members":[${members}]}}`;
+  const response = await context.http({
+    method: 'POST',
+    url: context.endpoint,
+    headers: {
+      'content-type': 'application/json',
+      'webhook-id': `msg_${id}`,
+      'webhook-timestamp': String(timestamp),
+      'webhook-signature': signatures(context.secret.key, `msg_${id}`, timestamp, body),
+    },
+    body,
+  });
+  const answers = outcomes(response, rows.length, context);
+  let next = 0;
+  return items.map((item) => (item.rows === 0 ? NO_KEY : (answers[next++] as Outcome)));
+}
 
 const NO_KEY: Outcome = { kind: 'rejected', reason: 'no-external-id' };
 
 const externalId = (identifiers: Member['identifiers']): string | undefined =>
   identifiers.find((one) => one.namespace === 'external_id')?.value;
-
-function messageOf(
-  list: { readonly id: string; readonly destination?: string },
-  batch: Batch,
-  members: string,
-  timestamp: number,
-): string {
-  const type = batch.op === 'upsert' ? 'audience.members.upserted' : 'audience.members.removed';
-  const head = `"audience":${JSON.stringify(list.id)},"destination":${JSON.stringify(list.destination ?? '')}`;
-  return `{"type":"${type}","timestamp":"${new Date(timestamp * 1000).toISOString()}","data":{${head},"members":[${members}]}}`;
-}
 
 /**
  * `v1,` and the base64 HMAC-SHA256 over `id.timestamp.body`, one for every key, separated by spaces.

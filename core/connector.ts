@@ -52,7 +52,14 @@ export interface Connector<Settings = Record<string, unknown>, Secret = Record<s
   headroom?(response: HttpResponse): { readonly usedPercent?: number; readonly waitMs?: number } | undefined;
   /** Called once after the last batch of the delivery has its outcomes (a manifest, a session's end). */
   finish?(context: Context<Settings, Secret>, list: RemoteList, totals: Totals): Promise<void>;
-  /** Removes a person from the whole platform account. Absent where the platform has no such call. */
+  /**
+   * Erases people from the whole platform account, whoever put them there and in whatever list they are; absent where the platform has no
+   * such call, and an erasure is a removal from every list. Any number of members, in as many requests as the platform needs.
+   * One outcome a member, in order: `delivered` when nothing of them is there any more (or never was), `accepted` when the platform has
+   * taken the request and works on it, `rejected` when they have no identifier that it erases by, `retry` when it was busy with them.
+   * Idempotent: after an error, or in doubt, the same call is made again. By identifiers as sent: where membership is by `identifier`, the
+   * caller leaves out those that somebody else who is entitled still holds (law 6).
+   */
   erase?(context: Context<Settings, Secret>, members: readonly Member[]): Promise<readonly Outcome[]>;
   /** How many the platform says the list holds; undefined when it does not say. Not exact anywhere. */
   size?(context: Context<Settings, Secret>, list: RemoteList): Promise<number | undefined>;

@@ -9,6 +9,7 @@ export const faultSchema = z.strictObject({
     'throttle',
     'error',
     'html',
+    'false-success',
     'unauthorised',
     'forbidden',
     'hang',

@@ -183,6 +183,8 @@ class Room implements SandboxPlatform {
       const error = fault('error');
       if (error !== undefined) return replies.failed(error.status ?? 500);
       if (fault('html') !== undefined) return HTML;
+      // The body of a failure under the status of a success, as proxies and some platforms answer.
+      if (fault('false-success') !== undefined) return { ...replies.failed(500), status: 200 };
       if (fault('unauthorised') !== undefined) return replies.unauthorised();
       if (fault('forbidden') !== undefined) return replies.forbidden();
       if (body === undefined) return replies.tooLarge();

@@ -24,11 +24,16 @@ const member = z.strictObject({
     .optional(),
 });
 
-const message = z.strictObject({
-  type: z.enum(['audience.members.upserted', 'audience.members.removed']),
-  timestamp: z.iso.datetime(),
-  data: z.strictObject({ audience: z.string(), destination: z.string(), members: z.array(member).min(1).max(500) }),
-});
+const timestamp = z.iso.datetime();
+const members = z.array(member).min(1).max(500);
+const message = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.enum(['audience.members.upserted', 'audience.members.removed']),
+    timestamp,
+    data: z.strictObject({ audience: z.string(), destination: z.string(), members }),
+  }),
+  z.strictObject({ type: z.literal('members.erased'), timestamp, data: z.strictObject({ members }) }),
+]);
 
 const refusal = (status: number, error: string, headers?: Record<string, string>): Reply => ({
   status,
@@ -74,6 +79,10 @@ function receive(call: Call<State>): Reply {
   const id = call.headers['webhook-id'] as string;
   const { type, data } = call.parse(message);
   call.rows(data.members.length);
+  if (type === 'members.erased') {
+    for (const people of call.state.lists.values()) for (const one of data.members) people.delete(one.external_id);
+    return { status: 200, json: { results: [] } };
+  }
   const before = call.state.answered.get(id);
   if (before !== undefined) return { status: 200, json: before };
 

@@ -27,6 +27,7 @@ connectorContract({
   poison: (person) => ({ ...person, identifiers: [{ namespace: 'external_id', value: 'x'.repeat(988) }] }),
   exceptions: [
     { rule: 'terms not accepted break the destination, with a way out', because: 'Braze has no terms to accept by API' },
+    { rule: 'says how many the list holds', because: 'Braze counts the users of an attribute nowhere in its API' },
   ],
 });
 

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { csvCell, files } from '../../connectors/files.ts';
 import type { ListSpec, Member, Op } from '../../core/connector.ts';
 import { identifierOf } from '../../core/delta.ts';
-import { connectorContract, type PlatformUnderTest, type Rule } from '../contracts/connector.ts';
+import { connectorContract, noErasure, type PlatformUnderTest, type Rule } from '../contracts/connector.ts';
 
 const parts = (folder: string): string[] =>
   existsSync(folder)
@@ -61,6 +61,7 @@ const noHttp: readonly Rule[] = [
   'a 500 is tried again',
   'a 503 is tried again',
   'an HTML page for an answer is tried again',
+  'a 200 that means failure is never taken for a success',
   'half an answer is tried again',
   'no answer in time is tried again',
   'a refused connection is tried again',
@@ -84,6 +85,8 @@ connectorContract({
     },
     { rule: 'a poison row is rejected alone', because: 'a folder refuses no row' },
     { rule: 'every row is answered while the platform refuses some', because: 'a folder refuses no row' },
+    ...noErasure('what was written is for its reader to delete; an erasure arrives as a removal'),
+    { rule: 'says how many the list holds', because: 'a folder holds changes, and its reader the list' },
     {
       rule: 'no error and no reason holds personal data or the secret',
       because: 'nothing above fails here; the failures below are looked at there',

@@ -8,7 +8,7 @@ import { identifierOf } from '../../core/delta.ts';
 import { prepareIdentifiers, sha256Hex } from '../../core/identifiers.ts';
 import { google as standIn } from '../../sandbox/google.ts';
 import { type Sandbox, type SandboxPlatform, startSandbox } from '../../sandbox/server.ts';
-import { connectorContract } from '../contracts/connector.ts';
+import { connectorContract, noErasure } from '../contracts/connector.ts';
 
 const base = {
   operating_account_id: '123-456-7890',
@@ -18,7 +18,8 @@ const base = {
 };
 const wrongSecret = { ...standIn.secret, refresh_token: 'expired-google-refresh-token' };
 // A list takes one kind of data, so the promises are kept once for each kind.
-const given = { connector: google, standIn, settings: { ...base, list_prefix: 'sluice ' }, wrongSecret };
+const exceptions = noErasure('Google has no call that erases a person: an erasure is a removal from every list');
+const given = { connector: google, standIn, settings: { ...base, list_prefix: 'sluice ' }, wrongSecret, exceptions };
 const only = (namespace: string, value: string) => (person: Member) => ({ ...person, identifiers: [{ namespace, value }] });
 connectorContract({ ...given, poison: only('email', 'not-a-hash') });
 connectorContract({ ...given, identifiers: ['maid'], poison: only('maid', 'not-an-advertising-id') });

@@ -18,7 +18,7 @@ import {
 } from '../../core/connector.ts';
 import { salesforce as standIn } from '../../sandbox/salesforce.ts';
 import { type Sandbox, type SandboxPlatform, startSandbox } from '../../sandbox/server.ts';
-import { connectorContract } from '../contracts/connector.ts';
+import { connectorContract, noErasure } from '../contracts/connector.ts';
 import { batchOf, failureOf, member } from './scripted-server.ts';
 
 const wrongSecret = { ...standIn.secret, refresh_token: 'expired-salesforce-refresh-token' };
@@ -40,6 +40,7 @@ const contract = {
       rule: 'takes as many rows a request as its limits say, and the platform no more',
       because: 'Salesforce limits the bytes of a job and the records of a day, never the rows of a job',
     },
+    ...noErasure('a contact is a record of the CRM itself and is erased there; here an erasure is a removal from every campaign'),
   ],
 } as const;
 connectorContract({

@@ -32,6 +32,7 @@ connectorContract({
       rule: 'quota spent until tomorrow is tried again later, or breaks the destination',
       because: 'Segment bills what is over the plan and refuses nothing',
     },
+    { rule: 'says how many the list holds', because: 'Segment has no call that counts the users with a trait' },
   ],
 });
 

@@ -17,6 +17,12 @@ connectorContract({
       rule: 'quota spent until tomorrow is tried again later, or breaks the destination',
       because: 'a receiver says so with a 429, which is tested',
     },
+    {
+      rule: 'a 200 that means failure is never taken for a success',
+      because:
+        'any 2xx is the word of the receiver that it took the rows; those it refused it names in `results`, which is tested',
+    },
+    { rule: 'says how many the list holds', because: 'a receiver is told and never asked' },
   ],
 });
 

@@ -54,11 +54,13 @@ export const RULES = [
   'a 500 is tried again',
   'a 503 is tried again',
   'an HTML page for an answer is tried again',
+  'a 200 that means failure is never taken for a success',
   'half an answer is tried again',
   'no answer in time is tried again',
   'a refused connection is tried again',
   'a slow answer is waited for',
-  'erases a person from the whole account',
+  'erases a person from the whole account, and nobody else',
+  'erasing again, or somebody who is not there, changes nothing',
   'says how many the list holds',
   'no error and no reason holds personal data or the secret',
 ] as const;
@@ -69,6 +71,12 @@ export interface Exception {
   readonly rule: Rule;
   readonly because: string;
 }
+
+/** For a platform without such a call. */
+export const noErasure = (because: string): readonly Exception[] => [
+  { rule: 'erases a person from the whole account, and nobody else', because },
+  { rule: 'erasing again, or somebody who is not there, changes nothing', because },
+];
 
 export interface ConnectorCase {
   // oxlint-disable-next-line typescript/no-explicit-any -- every connector has settings and a secret of its own
@@ -234,6 +242,11 @@ export function connectorContract(given: ConnectorCase): void {
   const expectAmbiguous = (error: unknown): void => {
     expect(error).toBeInstanceOf(TryAgain);
     expect((error as TryAgain).ambiguous).toBe(true);
+  };
+
+  const erase = async (members: readonly Member[]): Promise<readonly Outcome[]> => {
+    if (connector.erase === undefined) throw new Error('there is no erase: an exception says why');
+    return connector.erase(context(), members);
   };
 
   const exceptions = new Map((given.exceptions ?? []).map((one) => [one.rule, one.because]));
@@ -432,6 +445,26 @@ export function connectorContract(given: ConnectorCase): void {
     promise('an HTML page for an answer is tried again', async () => {
       expect(await struck({ kind: 'html' })).toBeInstanceOf(TryAgain);
     });
+    promise('a 200 that means failure is never taken for a success', async () => {
+      const list = await ensure();
+      await deliver(list, 'upsert', people(1, 3));
+      platform.faults({ kind: 'false-success' });
+      const calls: Record<string, () => Promise<readonly Outcome[]>> = {
+        upsert: () => once(list, 'upsert', people(2)),
+        remove: () => once(list, 'remove', people(1, 3)),
+        ...(connector.erase !== undefined && { erase: () => erase(people(1, 3)) }),
+      };
+      for (const [name, call] of Object.entries(calls)) {
+        let outcomes: readonly Outcome[] = [];
+        const error = await failure(async () => {
+          outcomes = await call();
+        });
+        const known = [TryAgain, RowsRefused, DestinationBroken].some((kind) => error instanceof kind);
+        const refused = outcomes.length > 0 && outcomes.every(({ kind }) => kind === 'retry' || kind === 'rejected');
+        expect([name, known || refused]).toEqual([name, true]);
+      }
+      expect(held()).toEqual(entries([person(3)]));
+    });
     promise('half an answer is tried again', async () => {
       expectAmbiguous(await struck({ kind: 'cut' }));
     });
@@ -455,23 +488,33 @@ export function connectorContract(given: ConnectorCase): void {
       expect(await deliver(list, 'upsert', people(2))).toHaveLength(2);
       expect(held()).toEqual(entries(people(2)));
     });
-    if (connector.erase !== undefined) {
-      promise('erases a person from the whole account', async () => {
-        const list = await ensure();
-        await deliver(list, 'upsert', people(3));
-        const outcomes = await connector.erase?.(context(), [person(2)]);
-        expect(outcomes).toHaveLength(1);
-        expect(held()).toEqual(entries([person(1), person(3)]));
-      });
-    }
-    if (connector.size !== undefined) {
-      promise('says how many the list holds', async () => {
-        const list = await ensure();
-        // Platforms do not speak of small lists.
-        await deliver(list, 'upsert', people(Math.min(1000, connector.limits.rows)));
-        expect(await connector.size?.(context(), list)).toBeGreaterThan(0);
-      });
-    }
+    promise('erases a person from the whole account, and nobody else', async () => {
+      const lists = [await ensure(), await connector.ensure(context(), { ...spec, audience: 'newsletter' })];
+      for (const list of lists) await deliver(list, 'upsert', people(3));
+      const outcomes = await erase([person(2)]);
+      expect(outcomes).toHaveLength(1);
+      for (const [name, some] of platform.held())
+        expect([name, [...some].sort()]).toEqual([name, entries([person(1), person(3)])]);
+      // What an audience takes back of somebody later must not bring them back.
+      await deliver(lists[0] as RemoteList, 'remove', [person(2)]);
+      expect([...(platform.held().values().next().value ?? [])].sort()).toEqual(entries([person(1), person(3)]));
+    });
+    promise('erasing again, or somebody who is not there, changes nothing', async () => {
+      const list = await ensure();
+      await deliver(list, 'upsert', people(2));
+      for (let times = 0; times < 2; times += 1) {
+        for (const { kind } of await erase([person(2), person(9)])) expect(['delivered', 'accepted']).toContain(kind);
+        expect(held()).toEqual(entries([person(1)]));
+      }
+      expect(await erase([{ ...person(1), identifiers: [] }])).toMatchObject([{ kind: 'rejected' }]);
+      expect(held()).toEqual(entries([person(1)]));
+    });
+    promise('says how many the list holds', async () => {
+      const list = await ensure();
+      // Platforms do not speak of small lists.
+      await deliver(list, 'upsert', people(Math.min(1000, connector.limits.rows)));
+      expect(await connector.size?.(context(), list)).toBeGreaterThan(0);
+    });
     // The last one: it looks at everything thrown and answered above.
     promise('no error and no reason holds personal data or the secret', () => {
       expect(seen.some((one) => one instanceof Error)).toBe(true);
