@@ -6,9 +6,16 @@ import { LedgerDamaged } from '../core/run/ledger-check.ts';
 import { PlanHeld, PlanRefused } from '../core/run/operations.ts';
 import { UnknownName } from '../core/run/relations.ts';
 import { Unaccounted } from '../core/run/report.ts';
-import { StoreBusy, StoreDamaged, StoreFull } from '../core/store-errors.ts';
+import {
+  LogTaken,
+  SecretUnusable,
+  StoreBusy,
+  StoreDamaged,
+  StoreFull,
+  StoreRefused,
+  StoreUnavailable,
+} from '../core/store-errors.ts';
 import { NonDeterministic } from '../stores/journal.ts';
-import { SecretUnusable } from '../stores/secrets-local.ts';
 import { type Call, CommandFailed, EXIT, type Exit, UsageError } from './command.ts';
 import { stopOnInterrupt } from './interrupt.ts';
 import { progressOn } from './progress.ts';
@@ -72,6 +79,9 @@ const EXPECTED = [
   StoreFull,
   StoreDamaged,
   StoreBusy,
+  StoreRefused,
+  StoreUnavailable,
+  LogTaken,
   NonDeterministic,
   SecretUnusable,
 ];

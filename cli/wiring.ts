@@ -1,11 +1,13 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createHttp } from '../connectors/http.ts';
 import { connectors } from '../connectors/index.ts';
+import { digestOf } from '../core/files/digest.ts';
 import { sqlProblems } from '../core/files/sql-problems.ts';
 import { loadWorkspace } from '../core/files/workspace.ts';
 import type { Destination, Workspace } from '../core/model.ts';
 import { inOrder } from '../core/problems.ts';
 import type { Clock } from '../core/ports.ts';
+import { openDestinations, type Override } from '../core/run/destinations.ts';
 import type { Operations } from '../core/run/operations.ts';
 import type { Progress, RunPorts } from '../core/run/ports.ts';
 import { thisProcess } from '../stores/holder.ts';
@@ -14,10 +16,9 @@ import { openLocalStore } from '../stores/local.ts';
 import { localSecrets } from '../stores/secrets-local.ts';
 import { systemClock } from '../stores/system-clock.ts';
 import { openDuckDb } from '../warehouses/duckdb.ts';
-import { openDestinations, type Override } from './destinations.ts';
 import { memberKey } from './member-key.ts';
 import type { Found } from './render/problems.ts';
-import { digestOf, readWorkspaceFiles, type WorkspaceFiles } from './workspace-files.ts';
+import { readWorkspaceFiles, type WorkspaceFiles } from './workspace-files.ts';
 
 export interface OpenOptions {
   /** Which of the contracts' servers is read. Default: the variable SLUICE_ENVIRONMENT, else `local`. */
@@ -90,7 +91,7 @@ export async function openWorkspace(dir: string, options: OpenOptions = {}): Pro
     timeoutMs: options.timeoutMs ?? timeoutOf(process.env.SLUICE_HTTP_TIMEOUT_MS),
     now: () => clock.now(),
     tokens: store.tokens,
-    dir,
+    resolvePath: (path) => resolve(dir, path),
   });
   const ports: RunPorts = {
     workspace,

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -27,10 +26,3 @@ export const isWorkspaceFile = (path: string): boolean => {
   const [folder = '', name = '', ...deeper] = path.split('/');
   return FOLDERS.some((one) => one === folder) && deeper.length === 0 && /^[^.].*\.ya?ml$/.test(name);
 };
-
-/** Hex SHA-256 over paths and texts: the same files, the same digest. */
-export function digestOf(files: WorkspaceFiles): string {
-  const hash = createHash('sha256');
-  for (const [path, text] of files) hash.update(`${path.length}:${path}${text.length}:${text}`);
-  return hash.digest('hex');
-}

@@ -151,7 +151,7 @@ export interface Lease {
 export interface Leases {
   /** null when somebody else holds it and lives; `by` tells who, `since` when (epoch ms). A holder takes its own again under the same fence. */
   acquire(sync: string, holder: string, ttlMs: number): Promise<Lease | { readonly heldBy: string; readonly since: number }>;
-  /** False when the lease was lost: stop at once. */
+  /** Never shortens. False when the lease was lost: stop at once. */
   renew(lease: Lease, ttlMs: number): Promise<boolean>;
   release(lease: Lease): Promise<void>;
 }
@@ -273,8 +273,8 @@ export interface Durable<Tasks extends Record<string, (input: never) => Promise<
 }
 
 export interface Secrets {
-  /** The secret as an object of strings, or null when there is none of this name. */
-  get(name: string): Promise<Record<string, string> | null>;
+  /** The secret as an object of strings, or null when there is none of this name. `fresh`: as it is now, past any cache. */
+  get(name: string, fresh?: boolean): Promise<Record<string, string> | null>;
   /** What a person would set, in one sentence, for messages: `set SLUICE_SECRET_META_EU or add ... to .sluice/secrets.yaml`. */
   wayToSet(name: string): string;
 }

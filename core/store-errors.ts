@@ -87,6 +87,14 @@ export class StoreRefused extends Error {
   }
 }
 
+/** A secret that is there and cannot be used. No message of it holds any part of a secret. */
+export class SecretUnusable extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'SecretUnusable';
+  }
+}
+
 /** A key that is not a plain relative path. Keys come from names that `sluice check` has passed, so this is never a person's slip alone. */
 export class BadKey extends Error {
   constructor(key: string, why: string) {

@@ -19,7 +19,7 @@ export function localLeases(db: Database, clock: Clock, alive: (holder: string) 
         const now = Math.floor(clock.now());
         const held = sql.prepare('SELECT holder, fence, since, until FROM leases WHERE sync = ?').get(sync) as Stored | undefined;
         if (held?.holder === holder) {
-          sql.prepare('UPDATE leases SET until = ? WHERE sync = ?').run(now + ttlMs, sync);
+          sql.prepare('UPDATE leases SET until = max(until, ?) WHERE sync = ?').run(now + ttlMs, sync);
           return { sync, holder, fence: held.fence };
         }
         if (held !== undefined && held.holder !== '' && held.until > now && alive(held.holder))
@@ -34,12 +34,12 @@ export function localLeases(db: Database, clock: Clock, alive: (holder: string) 
         return { sync, holder, fence };
       });
     },
-    // Past its time and not yet taken, it is still ours: nobody can have worked in between.
+    // Never shortened: another worker of the same run may have asked for longer. Past its time and not yet taken, it is still ours: nobody can have worked in between.
     async renew(lease, ttlMs) {
       const until = Math.floor(clock.now()) + ttlMs;
       return db.transaction((sql) => {
         const { changes } = sql
-          .prepare('UPDATE leases SET until = ? WHERE sync = ? AND holder = ? AND fence = ?')
+          .prepare('UPDATE leases SET until = max(until, ?) WHERE sync = ? AND holder = ? AND fence = ?')
           .run(until, lease.sync, lease.holder, lease.fence);
         return Number(changes) === 1;
       });

@@ -1,15 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { parseDocument } from 'yaml';
 import type { Secrets } from '../core/ports.ts';
+import { SecretUnusable } from '../core/store-errors.ts';
 import { errno } from './disk.ts';
-
-/** A secret that is there and cannot be used. No message of it holds any part of a secret. */
-export class SecretUnusable extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'SecretUnusable';
-  }
-}
+import { secretFromText, secretStrings } from './secret-text.ts';
 
 /**
  * Secrets of a laptop: first the environment, then a YAML file.
@@ -26,10 +20,10 @@ export function localSecrets(env: Readonly<Record<string, string | undefined>>, 
     async get(name) {
       const variable = variableOf(name);
       const text = env[variable];
-      if (text !== undefined && text.trim() !== '') return fromVariable(variable, text.trim());
+      if (text !== undefined && text.trim() !== '') return secretFromText(variable, text.trim());
       const stored = secretsIn(file);
       const found = stored[name] ?? stored[shortName(name)] ?? stored[`sluice/${name}`];
-      return found === undefined || found === null ? null : stringsOf(found, `${file}: the secret ${name}`);
+      return found === undefined || found === null ? null : secretStrings(found, `${file}: the secret ${name}`);
     },
     wayToSet: (name) => `set ${variableOf(name)} or add "${shortName(name)}:" to ${file} (chmod 600)`,
   };
@@ -40,31 +34,6 @@ const variableOf = (name: string): string =>
   `SLUICE_SECRET_${shortName(name)
     .toUpperCase()
     .replace(/[^A-Z0-9]/g, '_')}`;
-
-function fromVariable(variable: string, text: string): Record<string, string> {
-  if (!text.startsWith('{')) return { value: text };
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    // Without the cause: its message would quote the secret.
-    throw new SecretUnusable(
-      `${variable} begins like a JSON object and is none. Write it as '{"access_token":"..."}', in single quotes for the shell.`,
-    );
-  }
-  return stringsOf(parsed, variable);
-}
-
-function stringsOf(value: unknown, where: string): Record<string, string> {
-  if (typeof value === 'string') return { value };
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new SecretUnusable(`${where} must be a map of strings, or one string.`);
-  for (const [key, one] of Object.entries(value)) {
-    // Not turned into text: of a long number digits are lost already.
-    if (typeof one !== 'string') throw new SecretUnusable(`${where}: "${key}" is not a string. Put its value in quotes.`);
-  }
-  return Object.fromEntries(Object.entries(value)) as Record<string, string>;
-}
 
 function secretsIn(file: string): Readonly<Record<string, unknown>> {
   let text: string;

@@ -132,10 +132,13 @@ export function deliverTask(ports: RunPorts): Tasks['deliver'] {
       files: ports.store.files,
       budgets: ports.store.budgets,
       clock: ports.clock,
+      ...(ports.deadline !== undefined && { deadline: ports.deadline }),
       shouldStop: async () => ports.stopped?.() === true || !(await lease.keep()),
       onProgress: (done) => ports.onProgress?.({ kind: 'delivered', audience, destination: to, done, of: shard.rows }),
     });
     if (!result.done && result.broken === undefined && result.resumeAt === undefined) throw new Stopped(audience, to, run);
+    // Nobody may take the sync over while its run waits for tomorrow's budget.
+    if (result.resumeAt !== undefined) await lease.keepUntil(result.resumeAt);
     return {
       done: result.done,
       requests: result.requests,

@@ -147,7 +147,8 @@ const receiptTerms = ({ connector, destination, sync }: Resolved): SyncPlan['rec
 const shardsFor = (rows: number): number => Math.min(MAX_SHARDS, Math.max(1, Math.ceil(rows / ROWS_PER_SHARD)));
 
 /** A name no other attempt at the same step has: a repeated step never writes where an earlier one did. */
-export const attemptOf = (ports: Pick<RunPorts, 'clock'>): string =>
+export const attemptOf = (ports: Pick<RunPorts, 'clock' | 'attempt'>): string =>
+  ports.attempt ??
   `a${ports.clock.now().toString(36)}${Math.trunc(ports.clock.random() * 36 ** 4)
     .toString(36)
     .padStart(4, '0')}`;

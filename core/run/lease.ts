@@ -1,7 +1,7 @@
 import type { Lease } from '../ports.ts';
 import { type RunPorts, syncKey } from './ports.ts';
 
-/** A lease is renewed while its holder works and lasts this long after the holder's last sign of life. */
+/** A lease is renewed while its holder works and lasts this long after the holder's last sign of life, where `RunPorts` says no other. */
 const TTL = 60_000;
 
 /** Somebody else is sending this sync. */
@@ -19,20 +19,26 @@ export interface HeldLease {
   readonly lease: Lease;
   /** Renews when a third of the time is gone. False when the lease was lost: stop. */
   keep(): Promise<boolean>;
+  /** Keeps it through a time in which nobody works, until the usual time after `until` (epoch ms). */
+  keepUntil(until: number): Promise<void>;
 }
 
 /** Law 7: takes the lease of a sync, or takes it again under the same fence. Throws `LeaseHeld`. */
 export async function holdLease(ports: RunPorts, run: string, audience: string, destination: string): Promise<HeldLease> {
   const { leases } = ports.store;
-  const taken = await leases.acquire(syncKey(audience, destination), holderOf(ports, run), TTL);
+  const ttl = ports.leaseMs ?? TTL;
+  const taken = await leases.acquire(syncKey(audience, destination), holderOf(ports, run), ttl);
   if ('heldBy' in taken) throw new LeaseHeld(audience, destination, taken.heldBy, taken.since);
   let renewed = ports.clock.now();
   return {
     lease: taken,
     async keep() {
-      if (ports.clock.now() - renewed < TTL / 3) return true;
+      if (ports.clock.now() - renewed < ttl / 3) return true;
       renewed = ports.clock.now();
-      return leases.renew(taken, TTL);
+      return leases.renew(taken, ttl);
+    },
+    async keepUntil(until) {
+      await leases.renew(taken, Math.max(0, until - ports.clock.now()) + ttl);
     },
   };
 }

@@ -20,6 +20,12 @@ export interface RunPorts {
   readonly memberKey: string;
   /** Who holds leases: this process or this execution. */
   readonly holder: string;
+  /** How long a lease lasts after its holder's last sign of life, milliseconds. Default: a minute, renewed by a process that lives. */
+  readonly leaseMs?: number;
+  /** Epoch ms at which this worker must have handed over what it does. Default: never. */
+  readonly deadline?: number;
+  /** The name of this attempt at a step, where whoever asks for the step gives it: asked again under the same name, it goes on with it. */
+  readonly attempt?: string;
   readonly onProgress?: (event: Progress) => void;
   /** True once a person asked to stop: no new window is begun. */
   readonly stopped?: () => boolean;

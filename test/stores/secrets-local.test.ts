@@ -2,7 +2,8 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { localSecrets, SecretUnusable } from '../../stores/secrets-local.ts';
+import { SecretUnusable } from '../../core/store-errors.ts';
+import { localSecrets } from '../../stores/secrets-local.ts';
 
 let folder: string;
 let file: string;

@@ -1,10 +1,8 @@
-import { resolve } from 'node:path';
-import type { ClosableHttp, HttpOptions } from '../connectors/http.ts';
-import { type Connector, type Context, DestinationBroken } from '../core/connector.ts';
-import type { Destination } from '../core/model.ts';
-import type { Secrets, Tokens } from '../core/ports.ts';
-import type { RunPorts } from '../core/run/ports.ts';
-import { SecretUnusable } from '../stores/secrets-local.ts';
+import { type Connector, type Context, DestinationBroken, type Http, TryAgain } from '../connector.ts';
+import type { Destination } from '../model.ts';
+import type { Secrets, Tokens } from '../ports.ts';
+import { SecretUnusable } from '../store-errors.ts';
+import type { RunPorts } from './ports.ts';
 
 /** A stand-in for one destination. */
 export interface Override {
@@ -15,13 +13,18 @@ export interface Override {
 export interface DestinationsInput {
   readonly connectors: Readonly<Record<string, Connector>>;
   readonly secrets: Secrets;
-  readonly createHttp: (options: HttpOptions) => ClosableHttp;
+  /** Keeps its connections: `connections` at most. */
+  readonly createHttp: (options: {
+    readonly endpoint?: string;
+    readonly timeoutMs?: number;
+    readonly connections?: number;
+  }) => Http & { close(): Promise<void> };
   readonly overrideFor: (destination: Destination) => Override | undefined;
   readonly timeoutMs: number | undefined;
   readonly now: () => number;
   readonly tokens: Tokens;
-  /** The workspace's folder: an endpoint that is a path and no address starts there. */
-  readonly dir: string;
+  /** Where an endpoint is that is a path and no address. */
+  readonly resolvePath: (path: string) => string;
 }
 
 export interface Destinations {
@@ -34,8 +37,8 @@ export interface Destinations {
  * A secret that is missing, or lacks a key, is `DestinationBroken`; its values are never part of a message.
  */
 export function openDestinations(input: DestinationsInput): Destinations {
-  const https = new Map<string, ClosableHttp>();
-  const httpFor = (destination: Destination, endpoint: string): ClosableHttp => {
+  const https = new Map<string, ReturnType<DestinationsInput['createHttp']>>();
+  const httpFor = (destination: Destination, endpoint: string): ReturnType<DestinationsInput['createHttp']> => {
     const open = https.get(destination.name);
     if (open !== undefined) return open;
     const http = input.createHttp({
@@ -55,14 +58,22 @@ export function openDestinations(input: DestinationsInput): Destinations {
         /\/+$/,
         '',
       );
-      const endpoint = written === '' || URL.canParse(written) ? written : resolve(input.dir, written);
+      const endpoint = written === '' || URL.canParse(written) ? written : input.resolvePath(written);
+      const http = httpFor(destination, endpoint);
+      const others = { settings: { ...destination.settings }, endpoint, now: input.now, tokens: input.tokens };
+      if (override?.secret !== undefined || connector.secret === null) return { ...others, secret: override?.secret ?? {}, http };
+      const rotating = new Rotating(
+        await secretFor(connector, destination, input.secrets),
+        () => secretFor(connector, destination, input.secrets, true),
+        input.now,
+      );
       return {
-        settings: { ...destination.settings },
-        secret: override?.secret ?? (await secretFor(connector, destination, input.secrets)),
-        endpoint,
-        http: httpFor(destination, endpoint),
-        now: input.now,
-        tokens: input.tokens,
+        ...others,
+        // Read anew by whoever copies the context for its next call.
+        get secret() {
+          return rotating.secret;
+        },
+        http: (request) => rotating.send(destination.name, () => http(request)),
       };
     },
     async close() {
@@ -71,7 +82,44 @@ export function openDestinations(input: DestinationsInput): Destinations {
   };
 }
 
-async function secretFor(connector: Connector, destination: Destination, secrets: Secrets): Promise<Record<string, string>> {
+/** A request that waited for its turn may still carry the secret of before. Milliseconds. */
+const ON_THE_WAY_MS = 60_000;
+
+/**
+ * A secret that may be changed while a delivery runs. A platform that says 401 may have been given a new one: it is read again, past
+ * any cache, and when it is another, the request is made again with it. When it is the same, the 401 is what the connector gets to see.
+ */
+class Rotating {
+  secret: Record<string, string>;
+  readonly #reread: () => Promise<Record<string, string>>;
+  readonly #now: () => number;
+  #changedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(secret: Record<string, string>, reread: () => Promise<Record<string, string>>, now: () => number) {
+    this.secret = secret;
+    this.#reread = reread;
+    this.#now = now;
+  }
+
+  async send(name: string, send: () => ReturnType<Http>): ReturnType<Http> {
+    const response = await send();
+    if (response.status !== 401) return response;
+    const before = JSON.stringify(this.secret);
+    const next = await this.#reread();
+    if (JSON.stringify(next) !== before) {
+      this.secret = next;
+      this.#changedAt = this.#now();
+    } else if (this.#now() - this.#changedAt > ON_THE_WAY_MS) return response;
+    throw new TryAgain(`${name}: the secret was changed meanwhile; asked again with the new one.`);
+  }
+}
+
+async function secretFor(
+  connector: Connector,
+  destination: Destination,
+  secrets: Secrets,
+  fresh = false,
+): Promise<Record<string, string>> {
   if (connector.secret === null) return {};
   const { name, file, secret } = destination;
   if (secret === undefined) {
@@ -80,7 +128,7 @@ async function secretFor(connector: Connector, destination: Destination, secrets
       `Add "secret: sluice/${name}" to ${file}, then ${lowerFirst(secrets.wayToSet(`sluice/${name}`))}`,
     );
   }
-  const value = await secrets.get(secret).catch((error: unknown) => {
+  const value = await secrets.get(secret, fresh).catch((error: unknown) => {
     if (!(error instanceof SecretUnusable)) throw error;
     throw new DestinationBroken(`The secret of ${name} cannot be used.`, error.message);
   });
