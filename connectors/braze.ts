@@ -8,10 +8,9 @@ import {
   type Member,
   type Outcome,
   RowsRefused,
-  TryAgain,
 } from '../core/connector.ts';
 import { email, phone, plainText } from '../core/identifiers.ts';
-import { json, reasonCode, retryAfter, statusError } from './http.ts';
+import { json, read, reasonCode, retryAfter, statusError, undocumented } from './http.ts';
 
 /** Braze: an audience is one boolean custom attribute on the user profile. docs/connectors/braze.md */
 
@@ -181,7 +180,7 @@ export const braze: Connector<Settings, Secret> = {
         JSON.stringify({ external_ids: known.slice(start, start + IDS_PER_DELETE) }),
       );
       if (response.status < 200 || response.status > 299) throw failure(response, context);
-      if (!deleteAnswer.safeParse(json(response)).success) throw undocumented(response);
+      read('Braze', deleteAnswer, response);
     }
     // Braze queues deletions.
     return ids.map((id) => (id === undefined ? NO_KEY : { kind: 'accepted' }));
@@ -205,9 +204,6 @@ const post = (context: Context<Settings, Secret>, path: string, body: string): P
     body,
   });
 
-const undocumented = ({ status }: HttpResponse): TryAgain =>
-  new TryAgain(`Braze answered HTTP ${status} in a form it does not document.`, { ambiguous: true });
-
 /** The page shows both, or one of them. */
 const deleteAnswer = z.union([z.object({ deleted: z.number() }), z.object({ message: z.enum(['success', 'queued']) })]);
 const trackAnswer = z.object({ message: z.string(), errors: z.array(z.unknown()).default([]) });
@@ -224,7 +220,7 @@ function readTrack(response: HttpResponse, sent: readonly number[], context: Con
   if (!good && response.status !== 400) throw failure(response, context);
   const parsed = trackAnswer.safeParse(json(response));
   if (!parsed.success) {
-    if (good) throw undocumented(response);
+    if (good) throw undocumented('Braze', response);
     throw failure(response, context);
   }
   const refused = new Map<number, string>();

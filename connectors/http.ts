@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { lookup } from 'node:dns';
 import { Agent, type Dispatcher, request } from 'undici';
+import type { z } from 'zod';
 import { DestinationBroken, type Http, type HttpResponse, RowsRefused, TryAgain } from '../core/connector.ts';
 import { isLoopback, isPrivate } from './private-address.ts';
 
@@ -181,6 +182,16 @@ export function json(response: HttpResponse): unknown {
     });
   }
 }
+
+/** The answer as JSON of this shape. Success in another form than the platform documents is `TryAgain`: nobody knows what was done. */
+export function read<T>(platform: string, schema: z.ZodType<T>, response: HttpResponse): T {
+  const parsed = schema.safeParse(json(response));
+  if (parsed.success) return parsed.data;
+  throw undocumented(platform, response);
+}
+
+export const undocumented = (platform: string, { status }: Pick<HttpResponse, 'status'>): TryAgain =>
+  new TryAgain(`${platform} answered HTTP ${status} in a form it does not document.`, { ambiguous: true });
 
 /** ECMAScript 2026 gives revivers the source text of a number. */
 const keepDigits = ((_key: string, value: unknown, context?: { source?: string }) =>

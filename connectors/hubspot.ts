@@ -14,7 +14,7 @@ import {
   TryAgain,
 } from '../core/connector.ts';
 import { email, phone, plainText } from '../core/identifiers.ts';
-import { json, reasonCode, retryAfter, statusError } from './http.ts';
+import { json, read, reasonCode, retryAfter, statusError } from './http.ts';
 import { accessToken, tokenRefused, type TokenRequest } from './oauth.ts';
 
 /** HubSpot: an audience is a static list of contacts, which are known by a unique property of their own. docs/connectors/hubspot.md */
@@ -103,7 +103,7 @@ export const hubspot: Connector<Settings, Secret> = {
     const found = await listByName(context, name);
     if (found !== undefined) return { id: found, id_property };
     const made = await call(context, 'POST', lists(context), { name, objectTypeId: CONTACT_TYPE, processingType: 'MANUAL' });
-    if (made.status === 200 || made.status === 201) return { id: read(listAnswer, made).list.listId, id_property };
+    if (made.status === 200 || made.status === 201) return { id: read('HubSpot', listAnswer, made).list.listId, id_property };
     // Somebody else may have made it in between.
     const late = made.status === 400 || made.status === 409 ? await listByName(context, name) : undefined;
     if (late === undefined) throw failure(made, context);
@@ -212,14 +212,14 @@ async function listByName(context: HubspotContext, name: string): Promise<string
   const response = await call(context, 'GET', path);
   if (response.status === 404) return undefined;
   if (response.status !== 200) throw failure(response, context);
-  return takesMembers(read(listAnswer, response).list).listId;
+  return takesMembers(read('HubSpot', listAnswer, response).list).listId;
 }
 
 async function checkList(context: HubspotContext, id: string): Promise<z.infer<typeof listAnswer>['list']> {
   const response = await call(context, 'GET', `${lists(context)}/${encodeURIComponent(id)}`);
   if (response.status === 404) throw LIST_GONE();
   if (response.status !== 200) throw failure(response, context);
-  const { list } = read(listAnswer, response);
+  const { list } = read('HubSpot', listAnswer, response);
   if (list.deletedAt != null) throw LIST_GONE();
   return takesMembers(list);
 }
@@ -301,7 +301,7 @@ async function changeMembers(
     throw new TryAgain('HubSpot refused a change of the list without a reason.');
   }
   if (response.status !== 200) throw failure(response, context);
-  return new Set(read(membershipAnswer, response).recordIdsMissing);
+  return new Set(read('HubSpot', membershipAnswer, response).recordIdsMissing);
 }
 
 interface RowError {
@@ -495,12 +495,6 @@ const batchAnswer = z.object({
   errors: z.array(hubspotError).default([]),
 });
 
-function read<T>(schema: z.ZodType<T>, response: HttpResponse): T {
-  const parsed = schema.safeParse(json(response));
-  if (parsed.success) return parsed.data;
-  throw new TryAgain(`HubSpot answered HTTP ${response.status} in a form it does not document.`, { ambiguous: true });
-}
-
 /** A 200 may hold errors as a 207 does. Anything else is an error about everything, or about rows that it names. */
 function readBatch(
   response: HttpResponse,
@@ -508,7 +502,8 @@ function readBatch(
   rows: readonly number[],
   context: HubspotContext,
 ): z.infer<typeof batchAnswer> {
-  if (response.status === 200 || response.status === 201 || response.status === 207) return read(batchAnswer, response);
+  if (response.status === 200 || response.status === 201 || response.status === 207)
+    return read('HubSpot', batchAnswer, response);
   if (response.status !== 400 && response.status !== 409) throw failure(response, context);
   const error = errorOf(response);
   if (error === undefined) throw failure(response, context);
@@ -625,7 +620,7 @@ const intervalMs = (headers: HttpResponse['headers']): number | undefined => {
 function failure(response: HttpResponse, context: HubspotContext): Error {
   const { status, headers } = response;
   // Success of another kind than documented, or a page that says it is one.
-  if (status < 300) read(z.never(), response);
+  if (status < 300) read('HubSpot', z.never(), response);
   const now = context.now();
   const said = retryAfter(headers, now);
   const error = status >= 400 && status < 500 ? errorOf(response) : undefined;

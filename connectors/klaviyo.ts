@@ -13,7 +13,7 @@ import {
   TryAgain,
 } from '../core/connector.ts';
 import { email, phone, plainText, sha256Hex } from '../core/identifiers.ts';
-import { json, reasonCode, statusError } from './http.ts';
+import { json, read, reasonCode, statusError } from './http.ts';
 
 /** Klaviyo: an audience is a list of profiles. Being on a list is no consent, and leaving one is no unsubscribe. docs/connectors/klaviyo.md */
 
@@ -103,11 +103,11 @@ export const klaviyo: Connector<Settings, Secret> = {
     const filter = encodeURIComponent(`equals(name,${JSON.stringify(name)})`);
     const found = await call(context, 'GET', `/api/lists?filter=${filter}&fields[list]=name&sort=created`);
     if (found.status !== 200) throw failure(found, context);
-    const same = read(listsAnswer, found).data.find((one) => one.attributes.name === name);
+    const same = read('Klaviyo', listsAnswer, found).data.find((one) => one.attributes.name === name);
     if (same !== undefined) return { id: same.id };
     const made = await call(context, 'POST', '/api/lists', { data: { type: 'list', attributes: { name } } });
     if (made.status !== 201) throw failure(made, context);
-    return { id: read(idAnswer, made).data.id };
+    return { id: read('Klaviyo', idAnswer, made).data.id };
   },
 
   encode(_context, _list, op, { identifiers, traits }) {
@@ -139,7 +139,7 @@ export const klaviyo: Connector<Settings, Secret> = {
     const body = `${head}${sent.map((index) => batch.items[index]?.text).join(',')}${tail}`;
     const response = await call(context, 'POST', '/api/profile-bulk-import-jobs', body);
     if (response.status !== 202) throw importRefused(response, sent, context);
-    return { kind: 'job', id: read(idAnswer, response).data.id, afterMs: 1_000 + Math.ceil(sent.length / 5) };
+    return { kind: 'job', id: read('Klaviyo', idAnswer, response).data.id, afterMs: 1_000 + Math.ceil(sent.length / 5) };
   },
 
   async poll(context, _list, job, batch) {
@@ -149,7 +149,7 @@ export const klaviyo: Connector<Settings, Secret> = {
     // Jobs expire. What became of this one nobody can say any more; importing it again does no harm.
     if (response.status === 404) return outcomes(batch, new Map(sent.map((index) => [index, retry('job-gone')])));
     if (response.status !== 200) throw failure(response, context);
-    const { status, failed_count: failed } = read(jobAnswer, response).data.attributes;
+    const { status, failed_count: failed } = read('Klaviyo', jobAnswer, response).data.attributes;
     if (status === 'cancelled') return outcomes(batch, new Map(sent.map((index) => [index, retry('job-cancelled')])));
     if (status !== 'complete') return { ...job, afterMs: 3_000 } satisfies Job;
     if ((failed ?? 0) === 0) return outcomes(batch, new Map());
@@ -198,7 +198,7 @@ export const klaviyo: Connector<Settings, Secret> = {
     const response = await call(context, 'GET', `/api/lists/${list.id}?additional-fields[list]=profile_count`);
     if (response.status === 404) throw LIST_GONE();
     if (response.status !== 200) throw failure(response, context);
-    return read(listAnswer, response).data.attributes.profile_count;
+    return read('Klaviyo', listAnswer, response).data.attributes.profile_count;
   },
 };
 
@@ -331,7 +331,7 @@ async function lookUp(context: KlaviyoContext, externalIds: readonly string[], f
       `/api/profiles?filter=${filter}&fields[profile]=external_id,email&page[size]=${IDS_PER_LOOKUP}`,
     );
     if (response.status !== 200) throw failure(response, context);
-    for (const { id, attributes } of read(profilesAnswer, response).data) {
+    for (const { id, attributes } of read('Klaviyo', profilesAnswer, response).data) {
       if (attributes.external_id != null) found.set(attributes.external_id, { id, email: attributes.email });
     }
   }
@@ -373,12 +373,6 @@ const importErrorsAnswer = z.object({
   data: z.array(z.object({ attributes: apiError.extend({ original_payload: z.unknown().optional() }) })),
   links: z.object({ next: z.string().nullish() }).nullish(),
 });
-
-function read<T>(schema: z.ZodType<T>, response: HttpResponse): T {
-  const parsed = schema.safeParse(json(response));
-  if (parsed.success) return parsed.data;
-  throw new TryAgain(`Klaviyo answered HTTP ${response.status} in a form it does not document.`, { ambiguous: true });
-}
 
 const call = (context: KlaviyoContext, method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<HttpResponse> =>
   context.http({
@@ -434,7 +428,7 @@ async function importErrors(context: KlaviyoContext, path: string, batch: Batch,
     const page = cursor === undefined ? '' : `&page[cursor]=${encodeURIComponent(cursor)}`;
     const response = await call(context, 'GET', `${path}/import-errors?page[size]=${ERRORS_PER_PAGE}${page}`);
     if (response.status !== 200) throw failure(response, context);
-    const { data, links } = read(importErrorsAnswer, response);
+    const { data, links } = read('Klaviyo', importErrorsAnswer, response);
     for (const { attributes } of data) {
       const row = ROW.exec(attributes.source?.pointer ?? '')?.[1];
       const index =
@@ -467,7 +461,7 @@ const WAYS_OUT: Readonly<Record<number, string>> = {
 
 function failure(response: HttpResponse, context: KlaviyoContext): Error {
   // Success of another kind than documented, or a page that says it is one: `read` and `json` know what to say of it.
-  if (response.status < 300) read(z.never(), response);
+  if (response.status < 300) read('Klaviyo', z.never(), response);
   const parsed =
     response.status >= 400 && response.status < 500 && /^\s*\{/.test(response.text)
       ? errorsAnswer.safeParse(json(response))

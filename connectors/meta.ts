@@ -26,7 +26,7 @@ import {
   postalCodeShort,
   region,
 } from '../core/identifiers.ts';
-import { json, reasonCode, statusError } from './http.ts';
+import { json, read, reasonCode, statusError } from './http.ts';
 
 /** Meta Custom Audiences, Marketing API: multi-key rows into a customer list. docs/connectors/meta.md */
 
@@ -139,7 +139,7 @@ export const meta: Connector<Settings, Secret> = {
     const account = `/act_${context.settings.ad_account_id.replace('act_', '')}/customaudiences`;
     const name = `${context.settings.audience_prefix}${list.audience}`;
     // Found by name, because a run may have died between creating the list and remembering it.
-    const found = audiences.parse(await call(context, 'GET', `${account}?fields=id,name&limit=${AUDIENCES_PER_ACCOUNT}`));
+    const found = read('Meta', audiences, await call(context, 'GET', `${account}?fields=id,name&limit=${AUDIENCES_PER_ACCOUNT}`));
     const same = found.data.find((one) => one.name === name);
     if (same !== undefined) return { id: same.id, columns };
     const source = context.settings.customer_file_source;
@@ -149,7 +149,7 @@ export const meta: Connector<Settings, Secret> = {
       description: list.description,
       customer_file_source: source,
     });
-    return { id: created.parse(made).id, columns };
+    return { id: read('Meta', created, made).id, columns };
   },
 
   encode(context, list, op, member) {
@@ -187,7 +187,11 @@ export const meta: Connector<Settings, Secret> = {
     const session = `{"session_id":${BigInt(`0x${batch.id.slice(0, 15)}`)},"batch_seq":1,"last_batch_flag":true,"estimated_num_total":${count}}`;
     const data = rows.map((item) => item.text).join(',');
     const body = `{"payload":{"schema":${JSON.stringify(keys)},"data":[${data}]},"session":${session}}`;
-    const taken = received.parse(await call(context, batch.op === 'upsert' ? 'POST' : 'DELETE', `/${list.id}/users`, body));
+    const taken = read(
+      'Meta',
+      received,
+      await call(context, batch.op === 'upsert' ? 'POST' : 'DELETE', `/${list.id}/users`, body),
+    );
     if (taken.num_received === 0) throw new TryAgain('Meta answered that it received none of the rows.');
     // Which rows were invalid is never said (the samples are people's data, and not read). Only when all were is it known of each.
     return answers(batch.items, taken.num_invalid_entries >= count ? { kind: 'rejected', reason: 'invalid-entries' } : ACCEPTED);
@@ -201,13 +205,13 @@ export const meta: Connector<Settings, Secret> = {
     for (let first = 0; first < items.length; first += ERASE_MEMBERS) {
       const rows = items.slice(first, first + ERASE_MEMBERS).filter((item) => item.rows > 0);
       const body = `{"payload":{"schema":${schema},"data":[${rows.map((item) => item.text).join(',')}]}}`;
-      if (rows.length > 0) await call(context, 'DELETE', account, body);
+      if (rows.length > 0) read('Meta', erased, await call(context, 'DELETE', account, body));
     }
     return answers(items, ACCEPTED);
   },
 
   async size(context, list) {
-    const answer = sized.parse(await call(context, 'GET', `/${list.id}?fields=approximate_count_lower_bound`));
+    const answer = read('Meta', sized, await call(context, 'GET', `/${list.id}?fields=approximate_count_lower_bound`));
     const count = Number(answer.approximate_count_lower_bound ?? -1);
     return count < 0 ? undefined : count;
   },
@@ -264,12 +268,19 @@ const id = z.string().regex(/^\d+$/);
 const created = z.object({ id });
 const audiences = z.object({ data: z.array(z.object({ id, name: z.string() })) });
 const received = z.object({ num_received: z.coerce.number(), num_invalid_entries: z.coerce.number() });
+/** What it counts is not documented: an object that does not say no. */
+const erased = z.looseObject({ success: z.literal(true).optional() });
 const sized = z.object({ approximate_count_lower_bound: z.coerce.number().optional() });
 const failed = z.object({
   error: z.object({ code: z.number().optional(), error_subcode: z.number().optional(), is_transient: z.boolean().optional() }),
 });
 
-async function call(context: MetaContext, method: HttpRequest['method'], path: string, body?: object | string): Promise<unknown> {
+async function call(
+  context: MetaContext,
+  method: HttpRequest['method'],
+  path: string,
+  body?: object | string,
+): Promise<HttpResponse> {
   const { access_token, app_secret } = context.secret;
   const proof = app_secret === undefined ? '' : createHmac('sha256', app_secret).update(access_token).digest('hex');
   const query = proof === '' ? '' : `${path.includes('?') ? '&' : '?'}appsecret_proof=${proof}`;
@@ -285,7 +296,7 @@ async function call(context: MetaContext, method: HttpRequest['method'], path: s
   // 413 is about this body, whatever its code says: halving it may help.
   if (failure.success && response.status !== 413) throw errorOf(failure.data.error, response, context.now());
   if (response.status < 200 || response.status > 299) throw statusError('Meta', response, { now: context.now() });
-  return answer;
+  return response;
 }
 
 /** Codes that say "later" (guide "Error codes", marketing API "Rate limiting", both read 2026-11-22). */

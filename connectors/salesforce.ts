@@ -18,7 +18,7 @@ import {
   TryAgain,
 } from '../core/connector.ts';
 import { email, phone, plainText } from '../core/identifiers.ts';
-import { json, reasonCode, statusError } from './http.ts';
+import { json, read, reasonCode, statusError, undocumented } from './http.ts';
 import { accessToken, type Token, tokenRefused, type TokenRequest } from './oauth.ts';
 
 /**
@@ -140,7 +140,7 @@ export const salesforce: Connector<Settings, Secret> = {
     // Jobs are kept for seven days.
     if (response.status === 404) return outcomes(list, batch, () => retry('job-gone'));
     if (response.status !== 200) throw failure(response, context);
-    const info = read(jobAnswer, response);
+    const info = read('Salesforce', jobAnswer, response);
     if (info.state === 'UploadComplete' || info.state === 'InProgress') return { ...job, afterMs: pollAfter(info, context) };
     if (step === 'records') return recordsDone(context, list, job.id, info, batch);
     if (step === 'members') return membersDone(context, list, job, info, batch);
@@ -160,7 +160,7 @@ export const salesforce: Connector<Settings, Secret> = {
     const response = await call(context, 'GET', `/sobjects/Campaign/${list.id}?fields=NumberOfContacts,NumberOfLeads`);
     if (response.status === 404) throw CAMPAIGN_GONE();
     if (response.status !== 200) throw failure(response, context);
-    const { NumberOfContacts, NumberOfLeads } = read(campaignAnswer, response);
+    const { NumberOfContacts, NumberOfLeads } = read('Salesforce', campaignAnswer, response);
     return context.settings.object === 'Contact' ? (NumberOfContacts ?? undefined) : (NumberOfLeads ?? undefined);
   },
 };
@@ -266,7 +266,7 @@ async function fieldsOf(context: SalesforceContext, list: ListSpec): Promise<{ c
   const { object, external_id_field, phone_field } = context.settings;
   const response = await call(context, 'GET', `/sobjects/${object}/describe`);
   if (response.status !== 200) throw failure(response, context);
-  const { fields } = read(describeAnswer, response);
+  const { fields } = read('Salesforce', describeAnswer, response);
   const field = (name: string) => fields.find((one) => same(one.name, name));
 
   const external = field(external_id_field);
@@ -307,7 +307,7 @@ async function known(context: SalesforceContext, id: string): Promise<string> {
   const response = await call(context, 'GET', `/sobjects/Campaign/${id}?fields=Id`);
   if (response.status === 404) throw CAMPAIGN_GONE();
   if (response.status !== 200) throw failure(response, context);
-  read(campaignAnswer, response);
+  read('Salesforce', campaignAnswer, response);
   return id;
 }
 
@@ -323,11 +323,11 @@ async function findOrMake(context: SalesforceContext, list: ListSpec): Promise<s
   const response = await call(context, 'GET', `/query?q=${encodeURIComponent(soql)}`);
   if (response.status !== 200) throw failure(response, context);
   // SOQL compares without case.
-  const there = read(queryAnswer, response).records.find((one) => one.Name === name);
+  const there = read('Salesforce', queryAnswer, response).records.find((one) => one.Name === name);
   if (there !== undefined) return there.Id;
   const made = await call(context, 'POST', '/sobjects/Campaign', { Name: name, IsActive: true, Description: list.description });
   if (made.status !== 201) throw failure(made, context);
-  return read(createdAnswer, made).id;
+  return read('Salesforce', createdAnswer, made).id;
 }
 
 // ---- Jobs
@@ -365,16 +365,16 @@ async function ingest(
     columnDelimiter: 'COMMA',
   });
   if (made.status !== 200) throw failure(made, context);
-  const { id } = read(jobAnswer, made);
+  const { id } = read('Salesforce', jobAnswer, made);
   const path = `/jobs/ingest/${id}`;
   const put = await call(context, 'PUT', `${path}/batches`, csv);
   // Nobody else knows the job: what it holds already is this very file, delivered twice on the way.
   if (put.status !== 201 && !(put.status === 400 && /multiple contents/i.test(put.text))) throw failure(put, context, true);
   const closed = await call(context, 'PATCH', path, { state: 'UploadComplete' });
-  if (closed.status === 200) read(jobAnswer, closed);
+  if (closed.status === 200) read('Salesforce', jobAnswer, closed);
   else if (closed.status === 400) {
     const response = await call(context, 'GET', path);
-    if (response.status !== 200 || read(jobAnswer, response).state === 'Open') throw failure(closed, context, true);
+    if (response.status !== 200 || read('Salesforce', jobAnswer, response).state === 'Open') throw failure(closed, context, true);
   } else throw failure(closed, context, true);
   return { kind: 'job', id, afterMs: FIRST_LOOK_MS, state };
 }
@@ -430,17 +430,17 @@ async function results(
   if (at < 0 || id < 0) {
     // Without a row there may be no header either.
     if (rows.length === 0 && response.text.trim() === '') return new Map();
-    throw undocumented(response);
+    throw undocumented('Salesforce', response);
   }
   return new Map(rows.map((row) => [row[at] ?? '', { id: row[id] ?? '', error: row[error] ?? '' }]));
 }
 
 function csvOf(response: HttpResponse): string[][] {
-  if (/^\s*<(?:!doctype|html)/i.test(response.text)) throw undocumented(response);
+  if (/^\s*<(?:!doctype|html)/i.test(response.text)) throw undocumented('Salesforce', response);
   try {
     return parse(response.text, { bom: true, skip_empty_lines: true, relax_column_count: false }) as string[][];
   } catch {
-    throw undocumented(response);
+    throw undocumented('Salesforce', response);
   }
 }
 
@@ -507,7 +507,7 @@ async function find(context: SalesforceContext, list: RemoteList, externalIds: s
   const query = `SELECT Id, ${field} FROM CampaignMember WHERE CampaignId = ${soqlText(list.id)} AND ${field} IN (${externalIds})`;
   const response = await call(context, 'POST', '/jobs/query', { operation: 'query', query });
   if (response.status !== 200) throw failure(response, context, true);
-  return { kind: 'job', id: read(jobAnswer, response).id, afterMs: FIRST_LOOK_MS, state: { step: 'find' } };
+  return { kind: 'job', id: read('Salesforce', jobAnswer, response).id, afterMs: FIRST_LOOK_MS, state: { step: 'find' } };
 }
 
 /** Id of the campaign member -> key, for those who were asked for. */
@@ -525,7 +525,7 @@ async function foundIn(
     const response = await call(context, 'GET', `/jobs/query/${queryJob}/results${page}`);
     if (response.status !== 200) throw failure(response, context);
     const [head, ...rows] = csvOf(response);
-    if (head !== undefined && (head.length !== 2 || head[0] !== 'Id')) throw undocumented(response);
+    if (head !== undefined && (head.length !== 2 || head[0] !== 'Id')) throw undocumented('Salesforce', response);
     for (const [id = '', external = ''] of rows) if (asked.has(key(list, external))) members.set(id, key(list, external));
     const next = response.headers['sforce-locator'];
     locator = next === undefined || next === 'null' || next === '' || next === locator ? undefined : next;
@@ -588,15 +588,6 @@ async function call(
   return response;
 }
 
-const undocumented = ({ status }: HttpResponse): TryAgain =>
-  new TryAgain(`Salesforce answered HTTP ${status} in a form it does not document.`, { ambiguous: true });
-
-function read<T>(schema: z.ZodType<T>, response: HttpResponse): T {
-  const parsed = schema.safeParse(json(response));
-  if (parsed.success) return parsed.data;
-  throw undocumented(response);
-}
-
 const errorsAnswer = z.array(z.object({ errorCode: z.string(), message: z.string().default('') })).min(1);
 
 /** The daily limit counts the last 24 hours: some of it comes back every hour. */
@@ -617,7 +608,7 @@ function failure(response: HttpResponse, context: SalesforceContext, rows = fals
   // Success of another kind than documented, or a page that says it is one.
   if (status < 300) {
     json(response);
-    return undocumented(response);
+    return undocumented('Salesforce', response);
   }
   const parsed = status < 500 && /^\s*\[/.test(response.text) ? errorsAnswer.safeParse(json(response)).data?.[0] : undefined;
   const code = parsed?.errorCode;

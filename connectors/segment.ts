@@ -11,7 +11,7 @@ import {
   TryAgain,
 } from '../core/connector.ts';
 import { email, phone, plainText, sha256Hex } from '../core/identifiers.ts';
-import { json, retryAfter, statusError } from './http.ts';
+import { json, read, retryAfter, statusError } from './http.ts';
 
 /** Segment: an audience is one boolean trait, set by `identify` calls. docs/connectors/segment.md */
 
@@ -173,8 +173,7 @@ export const segment: Connector<Settings, Secret> = {
         body: JSON.stringify({ regulationType: context.settings.regulation, subjectType: 'USER_ID', subjectIds }),
       });
       if (response.status < 200 || response.status > 299) throw failure(response, context);
-      if (!regulated.safeParse(json(response)).success)
-        throw new TryAgain('Segment answered about the erasure in a form it does not document.', { ambiguous: true });
+      read('Segment', regulated, response);
     }
     // Segment works on regulations for up to 30 days.
     return ids.map((id) => (id === undefined ? NO_KEY : { kind: 'accepted' }));
