@@ -1,0 +1,89 @@
+import { Duration, TimeZone } from 'aws-cdk-lib';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
+import type { IFunction } from 'aws-cdk-lib/aws-lambda';
+import {
+  ContextAttribute,
+  Schedule,
+  ScheduleExpression,
+  ScheduleGroup,
+  ScheduleTargetInput,
+  TimeWindow,
+} from 'aws-cdk-lib/aws-scheduler';
+import { LambdaInvoke } from 'aws-cdk-lib/aws-scheduler-targets';
+import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
+import { Construct } from 'constructs';
+import type { Audience } from '../core/model.ts';
+
+export interface SchedulesProps {
+  readonly audiences: readonly Audience[];
+  readonly dispatch: IFunction;
+  readonly key: IKey;
+  /** Minutes after its time within which a run begins. */
+  readonly withinMinutes: number;
+}
+
+/** One schedule for every audience that has one. They live in a group of their own: an audience that is removed takes its schedule along. */
+export class Schedules extends Construct {
+  readonly group: ScheduleGroup;
+  /** Events that were not taken by `dispatch`. */
+  readonly dead: Queue;
+
+  constructor(scope: Construct, id: string, { audiences, dispatch, key, withinMinutes }: SchedulesProps) {
+    super(scope, id);
+    this.group = new ScheduleGroup(this, 'Group');
+    this.dead = new Queue(this, 'Dead', {
+      encryption: QueueEncryption.KMS,
+      encryptionMasterKey: key,
+      enforceSSL: true,
+      retentionPeriod: Duration.days(14),
+    });
+    for (const audience of audiences) {
+      const expression = expressionOf(audience);
+      if (expression === undefined) continue;
+      new Schedule(this, audience.name, {
+        scheduleName: audience.name,
+        scheduleGroup: this.group,
+        description: `Runs of the audience ${audience.name}`,
+        schedule: expression,
+        timeWindow: windowOf(audience, withinMinutes),
+        key,
+        target: new LambdaInvoke(dispatch, {
+          // `dispatch` makes one execution of a tick, however often the event comes.
+          input: ScheduleTargetInput.fromObject({ audience: audience.name, tick: ContextAttribute.scheduledTime }),
+          deadLetterQueue: this.dead,
+          maxEventAge: Duration.hours(1),
+          retryAttempts: 5,
+        }),
+      });
+    }
+  }
+}
+
+function expressionOf({ schedule }: Audience): ScheduleExpression | undefined {
+  switch (schedule.kind) {
+    case 'manual':
+      return undefined;
+    case 'rate': {
+      const { amount, unit } = schedule.every;
+      return ScheduleExpression.expression(`rate(${amount} ${unit}${amount === 1 ? '' : 's'})`);
+    }
+    case 'cron':
+      return ScheduleExpression.expression(`cron(${schedule.expression})`, TimeZone.of(schedule.timeZone));
+  }
+}
+
+/** A schedule of every few minutes means those minutes: the window is never more than a fifth of its interval. */
+function windowOf(audience: Audience, withinMinutes: number): TimeWindow {
+  const minutes = Math.min(withinMinutes, Math.floor(intervalMinutes(audience) / 5));
+  return minutes < 1 ? TimeWindow.off() : TimeWindow.flexible(Duration.minutes(minutes));
+}
+
+const MINUTES: Readonly<Record<string, number>> = { minute: 1, hour: 60, day: 1_440 };
+
+/** Minutes between two runs, of a rate; a day for what a cron expression says, which may be more often. */
+export function intervalMinutes({ schedule }: Audience): number {
+  if (schedule.kind === 'rate') return schedule.every.amount * (MINUTES[schedule.every.unit] ?? 1_440);
+  if (schedule.kind === 'manual') return Number.POSITIVE_INFINITY;
+  const [, hours = ''] = schedule.expression.split(' ');
+  return /^\d+$/.test(hours) ? 1_440 : 60;
+}
