@@ -27,7 +27,11 @@ export class State extends Construct {
     const removalPolicy = keep ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
     this.key =
       settings.key === undefined
-        ? new Key(this, 'Key', { description: `Sluice ${settings.stage}: state and receipts`, enableKeyRotation: true, removalPolicy })
+        ? new Key(this, 'Key', {
+            description: `Sluice ${settings.stage}: state and receipts`,
+            enableKeyRotation: true,
+            removalPolicy,
+          })
         : Key.fromKeyArn(this, 'Key', settings.key);
     const common = {
       encryption: BucketEncryption.KMS,

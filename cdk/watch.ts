@@ -60,13 +60,15 @@ export class Watch extends Construct {
     const specs = [
       ...this.#ofRuns(),
       ...ofSchedules(props.scheduleGroup),
-      ...Object.entries(props.deadLetters).map(([name, queue]): AlarmSpec => ({
-        id: `DeadLetters-${name}`,
-        runbook: 'dead-letters',
-        what: `Events of ${name} lie in their dead-letter queue.`,
-        metric: queue.metricApproximateNumberOfMessagesVisible({ period: Duration.minutes(5), statistic: 'max' }),
-        threshold: 1,
-      })),
+      ...Object.entries(props.deadLetters).map(
+        ([name, queue]): AlarmSpec => ({
+          id: `DeadLetters-${name}`,
+          runbook: 'dead-letters',
+          what: `Events of ${name} lie in their dead-letter queue.`,
+          metric: queue.metricApproximateNumberOfMessagesVisible({ period: Duration.minutes(5), statistic: 'max' }),
+          threshold: 1,
+        }),
+      ),
       ...Object.entries(props.functions).flatMap(([name, fn]) => ofFunction(name, fn)),
       ...props.audiences.flatMap((audience) => this.#ofAudience(audience, props.lateAfterHours)),
     ];
@@ -92,7 +94,13 @@ export class Watch extends Construct {
   #ofRuns(): AlarmSpec[] {
     const { names } = METRICS;
     return [
-      { id: 'RunsFailed', runbook: 'failed-run', what: 'Runs ended with an error.', metric: this.#ours(names.failed), threshold: 1 },
+      {
+        id: 'RunsFailed',
+        runbook: 'failed-run',
+        what: 'Runs ended with an error.',
+        metric: this.#ours(names.failed),
+        threshold: 1,
+      },
       { id: 'RunsHeld', runbook: 'held-run', what: 'Runs wait for a person.', metric: this.#ours(names.held), threshold: 1 },
       {
         id: 'RejectedShare',

@@ -9,8 +9,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   stores: ['core/'],
   sandbox: ['core/'],
   functions: ['core/', 'connectors/', 'warehouses/', 'stores/', 'package.json'],
-  // A bad audience stops the deploy with the words of `sluice check`; the names of the environment are the only other thing shared.
-  cdk: ['core/files/', 'core/environment.ts', 'functions/environment.ts'],
+  // Lists that both sides must agree on, and the parsing of the files (docs/adr/0060-stack.md): no code that runs.
+  cdk: [
+    'core/files/',
+    'core/model.ts',
+    'core/metrics.ts',
+    'core/sql/lake-tables.ts',
+    'connectors/index.ts',
+    'functions/environment.ts',
+    'functions/bundling.ts',
+  ],
   // Of the top of the project, only the version.
   cli: ['core/', 'connectors/', 'warehouses/', 'stores/', 'sandbox/', 'package.json'],
 };
@@ -19,7 +27,7 @@ const WHY: Readonly<Record<string, string>> = {
   core: 'core/ decides and knows no edge: take what you need as a port (core/ports.ts) or an argument',
   connectors:
     'an adapter knows core/ and its own outside thing: move what is shared into core/, or let cli/ or functions/ wire the two',
-  cdk: 'cdk/ may read the files (core/files/) and the list of environment names, so that a bad audience stops the deploy, and nothing else',
+  cdk: 'cdk/ may read the files (core/files/, with the list of connectors) and the lists it shares with what runs: metrics, tables, names of the environment',
   cli: 'cli/ and functions/ wire what runs: move the code to the folder that owns the decision',
 };
 
