@@ -79,7 +79,7 @@ export const approve = (ops: Operations, id: string): Promise<RunReport> => send
 
 /** Drops a plan: its delta files are deleted and it can't be sent any more. */
 export async function reject(ops: Operations, id: string): Promise<RunDocument> {
-  const document = await planDocument(ops, id);
+  const document = await planDocument(ops.ports, id);
   if (document.state !== 'held' && document.state !== 'planned')
     throw new PlanRefused(`Plan ${id} is ${document.state}; there is nothing to reject.`);
   const rejected: RunDocument = { ...document, state: 'rejected' };
@@ -137,16 +137,16 @@ async function withLeases<T>(
   }
 }
 
-async function planDocument({ ports }: Operations, id: string): Promise<RunDocument> {
+async function planDocument(ports: RunPorts, id: string): Promise<RunDocument> {
   const document = await ports.store.documents.get<RunDocument>('run', id);
   if (document === null) throw new PlanRefused(`There is no plan ${id}. Plans are listed by: sluice history`);
   return document;
 }
 
-async function sendPlan(ops: Operations, id: string, approved: boolean): Promise<RunReport> {
-  const { ports } = ops;
-  const document = await planDocument(ops, id);
-  const { audience, tick } = document.of;
+/** The plan, if it may be sent (law 11). Throws `PlanRefused`, `PlanHeld` and `StalePlan`, each with what to do. */
+export async function sendablePlan(ports: RunPorts, id: string, approved: boolean): Promise<RunDocument> {
+  const document = await planDocument(ports, id);
+  const { audience } = document.of;
   const again = `Nothing was sent. Make a new one: sluice plan ${audience}`;
   if (document.plans.length === 0) {
     throw new PlanRefused(`Run ${id} was stopped by a table that breaks its contract; it has nothing to send. ${again}`);
@@ -160,16 +160,23 @@ async function sendPlan(ops: Operations, id: string, approved: boolean): Promise
     const pointer = await ports.store.pointers.get(syncKey(audience, one.destination));
     if ((pointer?.version ?? 0) !== one.version && pointer?.generation !== id) throw new StalePlan(audience, one.destination, id);
   }
+  return document;
+}
+
+async function sendPlan(ops: Operations, id: string, approved: boolean): Promise<RunReport> {
+  const { ports } = ops;
+  const document = await sendablePlan(ports, id, approved);
+  const { tick } = document.of;
   const destinations = document.plans.map((one) => one.destination);
   const input: RunInput = { ...document.of, until: 'record', approved };
   return withLeases(ops, document.of, destinations, async () => {
-    if (document.state !== 'delivering') await refuseWithdrawn(ops, document, Math.max(tick, ports.clock.now()));
+    if (document.state !== 'delivering') await refuseWithdrawn(ports, document, Math.max(tick, ports.clock.now()));
     return runAudience(ops.journal(id, createTasks(ports)), input, destinations);
   });
 }
 
 /** Between a plan and its sending people withdraw. A plan with one of them in it is not sent. */
-async function refuseWithdrawn({ ports }: Operations, document: RunDocument, now: number): Promise<void> {
+export async function refuseWithdrawn(ports: RunPorts, document: RunDocument, now: number): Promise<void> {
   const { run, audience } = document.of;
   const upserts = document.plans.filter((one) => one.upsertShards.length > 0);
   if (upserts.length === 0) return;
@@ -214,16 +221,26 @@ async function dropOldDeltas({ ports }: Operations): Promise<void> {
   }
 }
 
+/** The delivery of the audience that died, if one did. `young`: its decisions may still be acted on; else it is to be closed. */
+export async function interruptedRun(
+  ports: RunPorts,
+  audience: string,
+): Promise<{ readonly id: string; readonly document: RunDocument; readonly young: boolean } | undefined> {
+  const found = (await ports.store.documents.list<RunDocument>('run', { limit: 200 })).find(
+    ({ document }) => document.of.audience === audience && document.state === 'delivering',
+  );
+  if (found === undefined) return undefined;
+  const young = ports.clock.now() - ulidTime(found.id) <= RESUME_MAX_AGE && found.document.digest === ports.digest;
+  return { ...found, young };
+}
+
 /** Law 3: carries an interrupted delivery of the audience to its end, or closes it when its decisions are too old to act on. */
 async function carryOn(ops: Operations, audience: string): Promise<RunReport | undefined> {
   const { ports } = ops;
-  const interrupted = (await ports.store.documents.list<RunDocument>('run', { limit: 200 })).find(
-    ({ document }) => document.of.audience === audience && document.state === 'delivering',
-  );
+  const interrupted = await interruptedRun(ports, audience);
   if (interrupted === undefined) return undefined;
-  const { id, document } = interrupted;
+  const { id, document, young } = interrupted;
   const destinations = document.plans.map((one) => one.destination);
-  const young = ports.clock.now() - ulidTime(id) <= RESUME_MAX_AGE && document.digest === ports.digest;
   return withLeases(ops, document.of, destinations, async () => {
     if (young)
       return runAudience(ops.journal(id, createTasks(ports)), { ...document.of, until: 'record', approved: true }, destinations);
@@ -253,7 +270,11 @@ async function close({ ports }: Operations, document: RunDocument): Promise<void
   await ports.store.documents.put('run', run, { ...document, state: 'interrupted' } satisfies RunDocument);
 }
 
-const INTERRUPTED = { message: 'The run was interrupted.', wayOut: 'What it had not finished is decided anew by the next run.' };
+/** What a delivery that died is committed with when nothing more of it is sent. */
+export const INTERRUPTED = {
+  message: 'The run was interrupted.',
+  wayOut: 'What it had not finished is decided anew by the next run.',
+};
 
 export interface SyncStatus {
   readonly audience: string;
