@@ -40,7 +40,11 @@ const settings = z.strictObject({
   /** `false`: only profiles that Braze has already are written. */
   create_profiles: z.boolean().default(true),
   /** A subscription group that members are put into; what happens to the subscription when they leave must be said. */
-  subscription_group: z.strictObject({ id: z.uuid(), on_remove: z.enum(['unsubscribe', 'keep']) }).optional(),
+  subscription_group: z
+    .strictObject({ id: z.uuid(), on_remove: z.enum(['unsubscribe', 'unsubscribe-withdrawn', 'keep']) })
+    .optional(),
+  /** Channels whose subscription state follows the decision. */
+  subscription_states: z.array(z.enum(['email', 'push'])).optional(),
 });
 
 const secret = z.strictObject({
@@ -122,7 +126,8 @@ export const braze: Connector<Settings, Secret> = {
     return Promise.resolve({ id, group: group?.id ?? '' });
   },
 
-  encode({ settings: { create_profiles, removed, subscription_group: group } }, list, op, { identifiers, traits }) {
+  encode({ settings }, list, op, { identifiers, traits, consent, withdrawn }) {
+    const { create_profiles, removed, subscription_group: group } = settings;
     const external_id = valueOf(identifiers, 'external_id');
     // A member without the key takes no place in a request; `send` answers for it.
     if (external_id === undefined) return { text: '', rows: 0 };
@@ -132,7 +137,12 @@ export const braze: Connector<Settings, Secret> = {
         // Or Braze would make a new profile for somebody who has been erased there.
         _update_existing_only: true,
         [list.id]: removed === 'null' ? null : false,
-        subscription_groups: group?.on_remove === 'unsubscribe' ? subscription(group.id, 'unsubscribed') : undefined,
+        // Who merely left the audience has not withdrawn.
+        ...(withdrawn && statesOf(settings, 'unsubscribed')),
+        subscription_groups:
+          group?.on_remove === 'unsubscribe' || (withdrawn && group?.on_remove === 'unsubscribe-withdrawn')
+            ? subscription(group.id, 'unsubscribed')
+            : undefined,
       };
       return { text: JSON.stringify(row), rows: 1 };
     }
@@ -143,6 +153,7 @@ export const braze: Connector<Settings, Secret> = {
       email: valueOf(identifiers, 'email'),
       phone: valueOf(identifiers, 'phone'),
       [list.id]: true,
+      ...statesOf(settings, consent?.grant === 'confirmed' ? 'opted_in' : 'subscribed'),
       subscription_groups: group === undefined ? undefined : subscription(group.id, 'subscribed'),
     };
     return { text: JSON.stringify(row), rows: 1 };
@@ -191,6 +202,13 @@ const NO_KEY: Outcome = { kind: 'rejected', reason: 'no-external-id' };
 
 const valueOf = (identifiers: Member['identifiers'], namespace: string): string | undefined =>
   identifiers.find((one) => one.namespace === namespace)?.value;
+
+/**
+ * `opted_in` is a person who confirmed that they want it, `subscribed` one who may be written to.
+ * https://www.braze.com/docs/user_guide/message_building_by_channel/email/managing_user_subscriptions, read 2026-11-25.
+ */
+const statesOf = ({ subscription_states = [] }: Settings, state: 'opted_in' | 'subscribed' | 'unsubscribed') =>
+  Object.fromEntries(subscription_states.map((channel) => [`${channel}_subscribe`, state]));
 
 const subscription = (id: string, state: 'subscribed' | 'unsubscribed') => [
   { subscription_group_id: id, subscription_state: state },

@@ -256,7 +256,7 @@ const ADDRESS_PARTS = 4;
  * (opt-out) has granted anything: their consent stays unspecified, and Google decides by the account's own settings.
  */
 function consentOf({ consent_covers: covers }: Settings, { consent }: Member): string {
-  if (consent?.basis !== 'opt-in') return '';
+  if (consent?.grant === undefined) return '';
   const [data, personal] = [covers.includes('ad_user_data'), covers.includes('ad_personalization')];
   if (data && personal) return ',"consent":{"adUserData":"CONSENT_GRANTED","adPersonalization":"CONSENT_GRANTED"}';
   return `,"consent":{"${data ? 'adUserData' : 'adPersonalization'}":"CONSENT_GRANTED"}`;

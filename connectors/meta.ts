@@ -39,7 +39,7 @@ const settings = z.strictObject({
     .string()
     .regex(/^v\d{2}\.0$/, 'must look like v25.0')
     .default('v25.0'),
-  /** Flag people whose consent is an opt-out under US law for Limited Data Use. */
+  /** Flag people under an opt-out law of the US who have granted nothing for Limited Data Use. */
   limited_data_use: z.boolean().default(false),
   customer_file_source: z
     .enum(['USER_PROVIDED_ONLY', 'PARTNER_PROVIDED_ONLY', 'BOTH_USER_AND_PARTNER_PROVIDED'])
@@ -260,7 +260,9 @@ function layoutOf(list: { readonly id: string; readonly columns?: string }, op: 
 
 /** Options, country (1: US), state (1000: California; 0: Meta looks itself). Guide "Data Processing Options", as of 2026-09-12. */
 function limitedDataUse({ consent }: Member): string {
-  if (consent?.basis !== 'opt-out' || !/^US(?:-|$)/.test(consent.jurisdiction ?? '')) return '[],0,0';
+  // Who granted it although they need not have has limited nothing.
+  if (consent?.basis !== 'opt-out' || consent.grant !== undefined || !/^US(?:-|$)/.test(consent.jurisdiction ?? ''))
+    return '[],0,0';
   return consent.jurisdiction === 'US-CA' ? '["LDU"],1,1000' : '["LDU"],1,0';
 }
 

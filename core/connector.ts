@@ -101,9 +101,24 @@ export interface Member {
   /** As sent: normalised, hashed where the platform wants hashes, best first in each namespace. */
   readonly identifiers: readonly Identifier[];
   readonly traits: Readonly<Record<string, TraitValue>>;
-  /** The decision this member is sent under; null on a removal, which needs none. */
-  readonly consent: { readonly purpose: string; readonly basis: Basis; readonly jurisdiction: string | null } | null;
+  /** Null on a removal, which needs none. */
+  readonly consent: Consent | null;
+  /** On a removal: they are removed because they have no consent (any more), and not because they left the audience. */
+  readonly withdrawn?: true;
 }
+
+/** The decision a member is sent under. */
+export interface Consent {
+  readonly purpose: string;
+  readonly basis: Basis;
+  /** ISO 3166 code whose law was applied; null when unknown. */
+  readonly jurisdiction: string | null;
+  /** The grant it rests on. Absent: on nothing but that they have not refused (opt-out), and then nobody may be told that they granted. */
+  readonly grant?: Grant;
+}
+
+/** `confirmed`: the person confirmed it (double opt-in). */
+export type Grant = 'granted' | 'confirmed';
 
 export interface Identifier {
   readonly namespace: string;

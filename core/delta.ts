@@ -1,5 +1,5 @@
 import type { Basis } from './model.ts';
-import type { Identifier, Outcome, TraitValue } from './connector.ts';
+import type { Grant, Identifier, Outcome, TraitValue } from './connector.ts';
 
 /**
  * The lines of delta and outcome files: JSON, one object a line, short keys because there are millions.
@@ -19,8 +19,8 @@ export interface UpsertLine {
   /** What the ledger keeps of `ids` for a later removal; left out when it is all of them. */
   readonly l?: readonly string[];
   readonly t?: Readonly<Record<string, TraitValue>>;
-  /** Purpose, basis, jurisdiction of the consent decision. */
-  readonly c: readonly [string, Basis, string | null];
+  /** Purpose, basis, jurisdiction of the consent decision, and the grant it rests on where there is one. */
+  readonly c: readonly [string, Basis, string | null, Grant?];
   /** What the decision rests on, `evidenceText` of core/evidence.ts. */
   readonly e?: string;
 }

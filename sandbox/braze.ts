@@ -39,6 +39,7 @@ const deletion = z.strictObject({
   email_addresses: z.array(object).optional(),
   phone_numbers: z.array(object).optional(),
 });
+const STATES = ['opted_in', 'subscribed', 'unsubscribed'];
 const groups = z.array(
   z.strictObject({ subscription_group_id: z.string(), subscription_state: z.enum(['subscribed', 'unsubscribed']) }),
 );
@@ -119,6 +120,9 @@ function objection(row: Record<string, unknown>, known: ReadonlySet<string>): st
   if (Buffer.byteLength(id) > MAX_EXTERNAL_ID_BYTES) return 'EXTERNAL_USER_ID_TOO_LARGE';
   if (!isAbsentOr(/^[^\s@]+@[^\s@]+\.[^\s@]+$/, email)) return 'EMAIL_BAD_FORMAT';
   if (!isAbsentOr(/^\+[1-9]\d{6,14}$/, phone)) return "'phone' is not a valid phone number";
+  // The real one takes any word and does nothing with it; a stand-in that did would hide it.
+  if (['email_subscribe', 'push_subscribe'].some((name) => row[name] !== undefined && !STATES.includes(row[name] as string)))
+    return 'BAD_SUBSCRIPTION_STATE';
   if (given === undefined) return undefined;
   if (!Array.isArray(given)) return 'BAD_SUBSCRIPTION_GROUP_ARRAY';
   const parsed = groups.safeParse(given);

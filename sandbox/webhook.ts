@@ -20,7 +20,12 @@ const member = z.strictObject({
   identifiers: z.array(z.strictObject({ namespace: z.string(), value: z.string() })).optional(),
   traits: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
   consent: z
-    .strictObject({ purpose: z.string(), basis: z.enum(['opt-in', 'opt-out']), jurisdiction: z.string().nullable() })
+    .strictObject({
+      purpose: z.string(),
+      basis: z.enum(['opt-in', 'opt-out']),
+      jurisdiction: z.string().nullable(),
+      grant: z.enum(['granted', 'confirmed']).optional(),
+    })
     .optional(),
 });
 

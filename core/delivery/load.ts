@@ -45,11 +45,11 @@ function identifierOf(text: string): Identifier {
   return { namespace, value: text.slice(colon + 1) };
 }
 
-const consentOf = ([purpose, basis, jurisdiction]: UpsertLine['c']): Member['consent'] =>
+const consentOf = ([purpose, basis, jurisdiction, grant]: UpsertLine['c']): Member['consent'] =>
   kept(
     consents,
-    (one) => one.jurisdiction === jurisdiction && one.purpose === purpose && one.basis === basis,
-    () => ({ purpose, basis, jurisdiction }),
+    (one) => one.jurisdiction === jurisdiction && one.purpose === purpose && one.basis === basis && one.grant === grant,
+    () => ({ purpose, basis, jurisdiction, ...(grant && { grant }) }),
   );
 
 /** The member of a line of a shard. Throws `DamagedShard`. */
@@ -64,7 +64,10 @@ export function memberOf(text: string, op: Op, key: string, line: number): Membe
   if (typeof parsed !== 'object' || parsed === null || !Array.isArray(parsed.ids) || !KEY.test(parsed.k))
     throw new DamagedShard(key, line);
   const identifiers = parsed.ids.map(identifierOf);
-  if (op === 'remove' || !('c' in parsed)) return { key: parsed.k, identifiers, traits: NO_TRAITS, consent: null };
+  if (op === 'remove' || !('c' in parsed)) {
+    const withdrawn = 'why' in parsed && parsed.why === 'no-consent' ? { withdrawn: true as const } : {};
+    return { key: parsed.k, identifiers, traits: NO_TRAITS, consent: null, ...withdrawn };
+  }
   return { key: parsed.k, identifiers, traits: parsed.t ?? NO_TRAITS, consent: consentOf(parsed.c) };
 }
 

@@ -1,4 +1,4 @@
-import type { Connector, TraitValue } from '../connector.ts';
+import type { Connector, Grant, TraitValue } from '../connector.ts';
 import { estimate } from '../delivery/estimate.ts';
 import { identifierText, type RemoveLine, type RemoveReason, type UpsertLine, WITHHELD, type WithheldReason } from '../delta.ts';
 import { prepareIdentifiers } from '../identifiers.ts';
@@ -279,9 +279,10 @@ function traitsOf(
   return Object.fromEntries(columns.map(([name, column], i) => [name, valueOf(texts?.[i] ?? null, column)]));
 }
 
-function consentOf(purpose: string, text: string | null | undefined): [string, Basis, string | null] {
-  const [basis, jurisdiction] = (text ?? 'opt-in|').split('|');
-  return [purpose, basis as Basis, jurisdiction ? jurisdiction : null];
+function consentOf(purpose: string, text: string | null | undefined): UpsertLine['c'] {
+  const [basis, jurisdiction, grant] = (text ?? 'opt-in||').split('|');
+  const decision = [purpose, basis as Basis, jurisdiction ? jurisdiction : null] as const;
+  return grant ? [...decision, grant as Grant] : decision;
 }
 
 /** The counts of a diff: SQL's tally, corrected by what normalisation finds. */

@@ -205,6 +205,13 @@ export function allowedSql(policy: PurposePolicy, decided: string, basis: string
   return `CASE WHEN ${basis} = 'opt-in' THEN ${optIn} ELSE ${optOut} END`;
 }
 
+/** The grant that the decision rests on, under whatever basis: `confirmed`, `granted`, or nothing. */
+export function grantSql(policy: PurposePolicy, decided: string, tick: number): string {
+  // Where grants must be confirmed, those that count are.
+  const granted = policy.doubleOptIn === true ? 'confirmed' : 'granted';
+  return `CASE WHEN NOT ${allowedSql(policy, decided, `'opt-in'`, tick)} THEN '' WHEN ${codeOf(decided)} = ${CODES.confirmed} THEN 'confirmed' ELSE '${granted}' END`;
+}
+
 /** The reason for the decision, words of `ConsentReason`. */
 export function reasonSql(policy: PurposePolicy, decided: string, basis: string, tick: number): string {
   const code = codeOf(decided);

@@ -183,7 +183,7 @@ JOIN reach ON reach.value = h.value`,
 
 /**
  * Members to send again because a match of theirs may have depended on a removed value: touched, still matched and allowed,
- * and not in the delta already. Columns of an UpsertLine, with `c` as `basis|jurisdiction`; sharded. The hash stays the ledger's: outside a
+ * and not in the delta already. Columns of an UpsertLine, with `c` as `basis|jurisdiction|grant`; sharded. The hash stays the ledger's: outside a
  * rollout the row may have changed, and what is sent again is what the destination holds.
  */
 export function resendQuery(

@@ -6,6 +6,7 @@ import {
   consentStates,
   decidedSql,
   evidenceSql,
+  grantSql,
   greaterOf,
   joinStates,
   namesRecords,
@@ -122,7 +123,7 @@ export class Purposes {
 
   /**
    * SELECT of the people with their decisions: all columns of `people`, and per purpose asked for `allowed_<i>`, `basis_<i>`,
-   * `jurisdiction_<i>`, `sent_<i>` and `kept_<i>`: the evidence for sending somebody, and for not sending them. Each is computed once and
+   * `jurisdiction_<i>`, `grant_<i>`, and `sent_<i>` and `kept_<i>`: the evidence for sending somebody, and for not sending them. Each is computed once and
    * then only named: engines compile what is repeated in every place, and Trino gives up on too much of it.
    */
   decided(people: string): string {
@@ -140,7 +141,7 @@ export class Purposes {
       if (policy === undefined || index === -1) {
         const none = `${quoteText(policy === undefined ? 'no-policy' : 'no-record')}${' || chr(31)'.repeat(4)}`;
         second.push(`FALSE AS allowed_${i}`);
-        third.push(`${none} AS sent_${i}, ${none} AS kept_${i}`);
+        third.push(`'' AS grant_${i}, ${none} AS sent_${i}, ${none} AS kept_${i}`);
         continue;
       }
       const last = this.levels
@@ -159,7 +160,8 @@ export class Purposes {
           );
         return this.#evidence(policy, i, number, this.#named ? `${alias}.ref` : undefined);
       });
-      third.push(`${texts[0]} AS sent_${i}, ${texts.at(-1)} AS kept_${i}`);
+      const grant = grantSql(policy, `p.${numbers[0]}`, this.#source.tick);
+      third.push(`${grant} AS grant_${i}, ${texts[0]} AS sent_${i}, ${texts.at(-1)} AS kept_${i}`);
     }
     const states = [
       ...(this.purposes.length === 0 ? [] : [`LEFT JOIN ${CONSENT} s ON s.customer_id = p.customer_id`]),
@@ -196,7 +198,7 @@ export class Purposes {
     return {
       allowed: `p.allowed_${i}`,
       basis: `p.basis_${i}`,
-      text: `p.basis_${i} || '|' || p.jurisdiction_${i}`,
+      text: `p.basis_${i} || '|' || p.jurisdiction_${i} || '|' || p.grant_${i}`,
       sent: `p.sent_${i}`,
       kept: `p.kept_${i}`,
       index: this.purposes.indexOf(purpose),

@@ -57,7 +57,7 @@ const WITHOUT_COUNTRY = /^(email|maid|external_id|.*_sha256)$/;
  *
  * Columns: `member` (32 hex), `matched`, `holdout`, `country` (ISO alpha-2 or NULL), and per sync `i`: `withheld_i` (`erased`, `excluded`,
  * `no-consent` or NULL), `hash_i` (16 hex), `identifiers_i` (`namespace chr(31) value` as in the tables, best first), `traits_i` (canonical
- * texts), `consent_i` (`basis|jurisdiction`), `evidence_i` (core/evidence.ts: what the decision rests on; in no hash, because a new
+ * texts), `consent_i` (`basis|jurisdiction|grant`), `evidence_i` (core/evidence.ts: what the decision rests on; in no hash, because a new
  * record of the same decision changes nothing that is sent), and where the sync has a rollout `outside_i`, a boolean: nothing changes for them.
  *
  * Every table is read once, but the identifiers and consents of a narrow rule: they are limited to whom the rule matches, which costs

@@ -168,7 +168,8 @@ async function writeFiles(folder: string, members: number): Promise<Timed> {
     `SELECT ${key} AS member, true AS matched, false AS holdout, CAST(NULL AS varchar) AS withheld_0,
        CASE WHEN i % 50 = 0 THEN ${hash("'new'")} ELSE ${hash("'old'")} END AS hash_0,
        ['email' || chr(31) || 'c' || i || '@example.com'] AS identifiers_0, CAST([] AS varchar[]) AS traits_0,
-       'opt-in|DE' AS consent_0, 'DE' AS country
+       'opt-in|DE|granted' AS consent_0, 'DE' AS country,
+       concat_ws(chr(31), 'granted', 'granted', '1700000000000', 'import', 'r' || i) AS evidence_0
      FROM range(${Math.trunc(members / 100)}, ${members + Math.trunc(members / 100)}) t(i)`,
     snapshotFile(folder),
   );

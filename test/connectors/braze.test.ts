@@ -114,6 +114,37 @@ describe('braze sends', () => {
     ]);
   });
 
+  test('subscription states as the decision is: confirmed, not refused, withdrawn; none for who left the audience', async () => {
+    const settings = {
+      subscription_states: ['email', 'push'],
+      subscription_group: { id: GROUP, on_remove: 'unsubscribe-withdrawn' },
+    };
+    const bodyOf = async (op: Op, more: Partial<Member>) => {
+      const { seen } = await sending([SUCCESS], [{ ...member('c-1'), ...more }], { op, settings });
+      const body = seen[0]?.body as { attributes: Record<string, unknown>[] } | undefined;
+      const { email_subscribe, push_subscribe, subscription_groups } = body?.attributes[0] ?? {};
+      return [
+        email_subscribe,
+        push_subscribe,
+        (subscription_groups as { subscription_state: string }[] | undefined)?.[0]?.subscription_state,
+      ];
+    };
+    const under = { purpose: 'mail', basis: 'opt-in', jurisdiction: 'DE' } as const;
+    expect(await bodyOf('upsert', { consent: { ...under, grant: 'confirmed' } })).toEqual(['opted_in', 'opted_in', 'subscribed']);
+    expect(await bodyOf('upsert', { consent: { ...under, grant: 'granted' } })).toEqual([
+      'subscribed',
+      'subscribed',
+      'subscribed',
+    ]);
+    expect(await bodyOf('upsert', { consent: { ...under, basis: 'opt-out' } })).toEqual([
+      'subscribed',
+      'subscribed',
+      'subscribed',
+    ]);
+    expect(await bodyOf('remove', { withdrawn: true })).toEqual(['unsubscribed', 'unsubscribed', 'unsubscribed']);
+    expect(await bodyOf('remove', {})).toEqual([undefined, undefined, undefined]);
+  });
+
   test('deletions 50 external ids a request', async () => {
     const people = Array.from({ length: 51 }, (_, n) => member(`c-${n}`));
     const outcomes = await scripted(

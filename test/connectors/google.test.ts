@@ -38,7 +38,7 @@ const vips: ListSpec = {
 const hex = (digit: string): string => digit.repeat(64);
 const [a, b, c, p] = [hex('a'), hex('b'), hex('c'), hex('d')];
 const maid = 'c0ffee00-0000-4000-8000-000000000001';
-const granted = { purpose: 'ads', basis: 'opt-in', jurisdiction: 'DE' } as const;
+const granted = { purpose: 'ads', basis: 'opt-in', jurisdiction: 'DE', grant: 'granted' } as const;
 const member = (texts: readonly string[], consent: Member['consent'] = granted): Member => ({
   key: '0'.repeat(32),
   identifiers: texts.map(identifierOf),
@@ -254,9 +254,11 @@ describe('what google is told of consent', () => {
     expect(await consentIn(half, granted)).toEqual(['accepted', { adUserData: 'CONSENT_GRANTED' }]);
   });
 
-  test('is never granted by an opt-out basis, by default, or without a decision', async () => {
+  test('is granted by a grant under an opt-out basis too, and never by that basis alone, by default, or without a decision', async () => {
     const optOut = { purpose: 'ads', basis: 'opt-out', jurisdiction: 'US' } as const;
     expect(await consentIn(context(), optOut)).toEqual(['accepted', undefined]);
+    const both = { adUserData: 'CONSENT_GRANTED', adPersonalization: 'CONSENT_GRANTED' };
+    expect(await consentIn(context(), { ...optOut, grant: 'granted' })).toEqual(['accepted', both]);
     expect(google.settings.safeParse({ ...base, consent_covers: undefined }).success).toBe(false);
     expect(google.settings.safeParse({ ...base, consent_covers: [] }).success).toBe(false);
     expect(google.settings.safeParse({ ...base, customer_match_terms: undefined }).success).toBe(false);

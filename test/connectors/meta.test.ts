@@ -169,6 +169,7 @@ describe('meta', () => {
       member([`email:${b}`], under('opt-out', 'US')),
       member([`email:${c}`], under('opt-in', 'DE')),
       member([`email:${p}`], under('opt-in', 'US')),
+      member([`email:${p}`], { purpose: 'ads', basis: 'opt-out', jurisdiction: 'US', grant: 'granted' }),
     ];
     await send('upsert', members, context({ limited_data_use: true }));
     const { schema, data }: { schema: string[]; data: unknown[][] } = JSON.parse(sent.at(-1)?.body ?? '').payload;
@@ -177,6 +178,7 @@ describe('meta', () => {
     expect(data.map((row) => row.slice(-3))).toEqual([
       [['LDU'], 1, 1000],
       [['LDU'], 1, 0],
+      [[], 0, 0],
       [[], 0, 0],
       [[], 0, 0],
     ]);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { memberOf } from '../../../core/delivery/load.ts';
 import { estimate } from '../../../core/delivery/estimate.ts';
 import { LineSet } from '../../../core/delivery/line-set.ts';
 import { runsOf } from '../../../core/delivery/outcome-log.ts';
@@ -89,5 +90,23 @@ describe('an estimate', () => {
   it('is bound by the slowest window', () => {
     const windows = budget({ requests: 10, seconds: 1 }, { requests: 100, seconds: 60 });
     expect(estimate(bulk({ rows: 1 }), { upsert: 1_001, remove: 0 }, windows)).toEqual({ requests: 1_001, seconds: 600 });
+  });
+});
+
+describe('the member of a line', () => {
+  const k = '0123456789abcdef'.repeat(2);
+  const of = (op: 'upsert' | 'remove', line: object) =>
+    memberOf(JSON.stringify({ k, ids: ['email:x'], ...line }), op, 'shard', 1);
+
+  it('carries the decision and the grant it rests on, and of a removal whether the person withdrew', () => {
+    const base = { key: k, identifiers: [{ namespace: 'email', value: 'x' }], traits: {} };
+    const consent = { purpose: 'ads', basis: 'opt-in', jurisdiction: 'DE' };
+    expect(of('upsert', { op: 'add', h: 'h', c: ['ads', 'opt-in', 'DE', 'confirmed'] })).toEqual({
+      ...base,
+      consent: { ...consent, grant: 'confirmed' },
+    });
+    expect(of('upsert', { op: 'add', h: 'h', c: ['ads', 'opt-in', 'DE'] })).toEqual({ ...base, consent });
+    expect(of('remove', { why: 'no-consent' })).toEqual({ ...base, consent: null, withdrawn: true });
+    expect(of('remove', { why: 'left' })).toEqual({ ...base, consent: null });
   });
 });

@@ -79,7 +79,7 @@ const snapshotOf = (
       one.h ?? 'h1',
       [],
       [],
-      'opt-in|DE',
+      'opt-in|DE|granted',
       `granted of ${one.m}`,
     ]),
   );

@@ -19,7 +19,7 @@ import { openDuckDb } from '../../../warehouses/duckdb.ts';
 /** Small files with the columns the queries read: a plan is made from types and sizes, not from what a row means. */
 const FILES: Readonly<Record<string, string>> = {
   snapshot: `'k' || i AS member, true AS matched, false AS holdout, CAST(NULL AS varchar) AS withheld_0, 'h' || i AS hash_0,
-    ['email' || i] AS identifiers_0, CAST([] AS varchar[]) AS traits_0, 'opt-in|DE' AS consent_0, 'granted' AS evidence_0, 'DE' AS country`,
+    ['email' || i] AS identifiers_0, CAST([] AS varchar[]) AS traits_0, 'opt-in|DE|granted' AS consent_0, 'granted' AS evidence_0, 'DE' AS country`,
   ledger: `'k' || i AS member, 'h' || (i + 1) AS hash, ['email' || i] AS identifiers, 1 AS since, 'delivered' AS outcome`,
   rejections: `'k' || i AS member, 'h' || i AS hash, CAST(1 AS integer) AS times, 'r' AS reason`,
   candidates: `'k' || i AS member, 'update' AS op, CAST(NULL AS varchar) AS reason, true AS held, true AS matched, 'h' || i AS hash`,

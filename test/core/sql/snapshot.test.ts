@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Audience, Table, Workspace } from '../../../core/model.ts';
+import type { Audience, PurposePolicy, Table, Workspace } from '../../../core/model.ts';
 import { evidenceOf } from '../../../core/evidence.ts';
 import type { Row } from '../../../core/ports.ts';
 import { LEDGER_COLUMNS } from '../../../core/sql/delta.ts';
@@ -95,10 +95,10 @@ describe('a row of the snapshot', () => {
       withheld_0: 'no-consent',
       identifiers_0: [],
       traits_0: [],
-      consent_0: 'opt-in|DE',
+      consent_0: 'opt-in|DE|',
     });
     expect(row('b')).toMatchObject({ country: 'DE' });
-    expect(row('c')).toMatchObject({ country: null, consent_0: 'opt-in|' });
+    expect(row('c')).toMatchObject({ country: null, consent_0: 'opt-in||' });
     expect(row('d')).toBeUndefined();
   });
 
@@ -343,10 +343,10 @@ describe('withheld, by the first of the reasons that applies', () => {
     };
     const row = await take([sync()], { with: { consent } });
     expect(['us', 'ca', 'de', 'nowhere'].map((id) => [row(id)?.['withheld_0'], row(id)?.['consent_0']])).toEqual([
-      [null, 'opt-out|US'],
-      ['no-consent', 'opt-in|US-CA'],
-      ['no-consent', 'opt-in|DE'],
-      ['no-consent', 'opt-in|'],
+      [null, 'opt-out|US|'],
+      ['no-consent', 'opt-in|US-CA|'],
+      ['no-consent', 'opt-in|DE|'],
+      ['no-consent', 'opt-in||'],
     ]);
   });
 });
@@ -425,6 +425,34 @@ describe('consents about one identifier', () => {
     expect((await take([sync()], { tables }))('a')?.['identifiers_0']).toEqual(
       entries(...kept.map((value) => ['email', value] as const)),
     );
+  });
+});
+
+describe('the grant a decision rests on', () => {
+  const said = (customer_id: string, status: string, effective_from = '2026-01-01T00:00:00') => ({
+    customer_id,
+    purpose: 'ads',
+    status,
+    effective_from,
+  });
+  const grants = async (of: Partial<PurposePolicy>) => {
+    world.write(CUSTOMERS, people('granted', 'confirmed', 'asked', 'nothing'));
+    world.write(CONSENTS, [
+      said('granted', 'granted'),
+      said('confirmed', 'confirmed'),
+      said('asked', 'pending'),
+      said('asked', 'granted', '2026-02-01T00:00:00'),
+    ]);
+    const consent = { ...workspace([], []).consent, purposes: { ads: purpose('ads', of) } };
+    const row = await take([sync()], { with: { consent } });
+    return ['granted', 'confirmed', 'asked', 'nothing'].map((id) => String(row(id)?.['consent_0']).split('|')[2]);
+  };
+
+  it('is told with the decision, under whatever basis, and is none where people have only not refused', async () => {
+    expect(await grants({})).toEqual(['granted', 'confirmed', 'granted', '']);
+    expect(await grants({ basis: 'opt-out' })).toEqual(['granted', 'confirmed', 'granted', '']);
+    expect(await grants({ basis: 'opt-out', expiresAfter: { amount: 10, unit: 'day' } })).toEqual(['', '', '', '']);
+    expect(await grants({ doubleOptIn: true })).toEqual(['', 'confirmed', 'confirmed', '']);
   });
 });
 
