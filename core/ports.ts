@@ -9,7 +9,10 @@ export interface FileSet {
   readonly bytes: number;
 }
 
-/** A file set under the name that SQL text uses for it. `columns` (name -> SQL type) types JSON lines and empty sets. */
+/**
+ * A file set under the name that SQL text uses for it. `columns` (name -> SQL type): every column that SQL may read; an engine that reads files
+ * through a catalog knows no other, and an empty set has no types but these.
+ */
 export interface Relation {
   readonly files: FileSet;
   readonly columns: Readonly<Record<string, string>>;
@@ -38,7 +41,8 @@ export interface Warehouse {
   /** Writes the result as Parquet (ZSTD) under `prefix`, an address from `Files.location`. `prefix` is new for every attempt. */
   materialize(query: Query, prefix: string): Promise<FileSet>;
   /**
-   * Writes the result as JSON lines, one file set a shard; the query has an integer column `shard` (0 to shards - 1), which is not written.
+   * Writes the result as JSON lines, one file set a shard; the query's last column is an integer `shard` (0 to shards - 1), which is not
+   * written. 100 shards at most.
    * Integers are JSON numbers, arrays JSON arrays, NULL is null or left out.
    */
   unload(query: Query, prefix: string, shards: number): Promise<readonly FileSet[]>;
@@ -47,7 +51,17 @@ export interface Warehouse {
    * Positions count from 0 in `sql`.
    */
   validate(sql: string, tables: readonly Table[]): Promise<SqlVerdict>;
+  /** What was read so far and what it cost, where an engine bills. */
+  usage?(): WarehouseUsage;
   close(): Promise<void>;
+}
+
+export interface WarehouseUsage {
+  readonly queries: number;
+  readonly scannedBytes: number;
+  /** With each query rounded up to what is billed at least. */
+  readonly billedBytes: number;
+  readonly usd: number;
 }
 
 export type SqlVerdict =

@@ -142,7 +142,7 @@ export function warehouseContract(name: string, open: () => Promise<WarehouseUnd
     afterAll(() => under?.close());
 
     const rows = async (query: Query): Promise<readonly Row[]> => (await under.warehouse.rows(query)).map(plainRow);
-    const relation = (files: FileSet, columns: Readonly<Record<string, string>> = {}): Relation => ({ files, columns });
+    const relation = (files: FileSet, columns: Readonly<Record<string, string>>): Relation => ({ files, columns });
 
     describe('golden vectors', () => {
       it.each(GOLDEN)('%s', async (_title, sql, expected) => {
@@ -190,7 +190,7 @@ export function warehouseContract(name: string, open: () => Promise<WarehouseUnd
       expect(files.bytes).toBeGreaterThan(0);
       const read = await rows({
         sql: 'SELECT member, ids, n, matched FROM mine ORDER BY member',
-        relations: { mine: relation(files) },
+        relations: { mine: relation(files, { member: 'varchar', ids: 'array(varchar)', n: 'bigint', matched: 'boolean' }) },
       });
       expect(read).toEqual([
         { member: 'a', ids: ['x', 'y'], n: 5, matched: true },
@@ -201,7 +201,8 @@ export function warehouseContract(name: string, open: () => Promise<WarehouseUnd
     it('materializes nothing as files without rows that still have their columns', async () => {
       const files = await under.warehouse.materialize({ sql: `SELECT 'a' AS member, 1 AS n WHERE 1 = 0` }, under.prefix());
       expect(files.rows).toBe(0);
-      expect(await rows({ sql: 'SELECT member, n FROM mine', relations: { mine: relation(files) } })).toEqual([]);
+      const mine = relation(files, { member: 'varchar', n: 'bigint' });
+      expect(await rows({ sql: 'SELECT member, n FROM mine', relations: { mine } })).toEqual([]);
     });
 
     it('unloads every row once, to the shard it names, without the shard', async () => {
@@ -270,7 +271,7 @@ export function warehouseContract(name: string, open: () => Promise<WarehouseUnd
       );
       const answers = await Promise.all(
         Array.from({ length: 30 }, (_, i) =>
-          rows({ sql: 'SELECT word FROM snapshot', relations: { snapshot: relation(made[i % 3]!) } }),
+          rows({ sql: 'SELECT word FROM snapshot', relations: { snapshot: relation(made[i % 3]!, { word: 'varchar' }) } }),
         ),
       );
       expect(answers.map((answer) => answer[0]?.['word'])).toEqual(

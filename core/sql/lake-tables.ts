@@ -1,0 +1,107 @@
+import {
+  CANDIDATE_COLUMNS,
+  LEDGER_COLUMNS,
+  LOG_COLUMNS,
+  REJECTION_COLUMNS,
+  REMOVE_LINE_COLUMNS,
+  UPSERT_LINE_COLUMNS,
+} from './delta.ts';
+import { RECEIPT_COLUMNS } from './receipts.ts';
+import { SNAPSHOT_COLUMNS } from './snapshot-columns.ts';
+
+/**
+ * How a catalog (Glue) knows our own files: two tables, one a format, that are made once with the deployment and never changed by a run.
+ * Their only partition column, `prefix`, is the folder of the files in the bucket, and is projected (`injected`): a query names the folder
+ * and the catalog is asked nothing. Every column of every relation is in both tables; Parquet and JSON are read by name, and what a
+ * file has not is NULL. docs/adr/0050-athena.md says why.
+ */
+export interface LakeTable {
+  readonly name: string;
+  readonly format: 'parquet' | 'jsonl';
+  /** Name -> Hive type, as Glue writes it. */
+  readonly columns: Readonly<Record<string, string>>;
+  readonly partitionKeys: Readonly<Record<string, string>>;
+  readonly inputFormat: string;
+  readonly outputFormat: string;
+  readonly serde: string;
+  readonly serdeParameters: Readonly<Record<string, string>>;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly location: string;
+}
+
+/** Types in SQL, as relations declare them. A name means the same in every relation: one table holds them all. */
+export const LAKE_COLUMNS: Readonly<Record<string, string>> = {
+  ...LEDGER_COLUMNS,
+  ...REJECTION_COLUMNS,
+  ...CANDIDATE_COLUMNS,
+  ...REMOVE_LINE_COLUMNS,
+  ...UPSERT_LINE_COLUMNS,
+  ...LOG_COLUMNS,
+  ...RECEIPT_COLUMNS,
+  ...SNAPSHOT_COLUMNS,
+};
+
+/** Name of the table of a format. */
+export const LAKE_TABLE = { parquet: 'sluice_parquet', jsonl: 'sluice_lines' } as const;
+
+/**
+ * Both tables over a bucket.
+ * @param columns for tests that have relations of their own
+ */
+export function lakeTables(
+  bucket: string,
+  columns: Readonly<Record<string, string>> = LAKE_COLUMNS,
+): readonly [parquet: LakeTable, lines: LakeTable] {
+  const shared = {
+    columns: Object.fromEntries(Object.entries(columns).map(([name, type]) => [name, hiveType(type)])),
+    partitionKeys: { prefix: 'string' },
+    location: `s3://${bucket}/`,
+  };
+  const parameters = {
+    EXTERNAL: 'TRUE',
+    'projection.enabled': 'true',
+    'projection.prefix.type': 'injected',
+    'storage.location.template': `s3://${bucket}/\${prefix}`,
+  };
+  return [
+    {
+      name: LAKE_TABLE.parquet,
+      format: 'parquet',
+      inputFormat: 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat',
+      outputFormat: 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat',
+      serde: 'org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe',
+      serdeParameters: { 'serialization.format': '1' },
+      parameters: { ...parameters, classification: 'parquet' },
+      ...shared,
+    },
+    {
+      name: LAKE_TABLE.jsonl,
+      format: 'jsonl',
+      inputFormat: 'org.apache.hadoop.mapred.TextInputFormat',
+      outputFormat: 'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat',
+      serde: 'org.openx.data.jsonserde.JsonSerDe',
+      // A line that is no JSON is an error, never a row less.
+      serdeParameters: { 'serialization.format': '1', 'ignore.malformed.json': 'false' },
+      parameters: { ...parameters, classification: 'json' },
+      ...shared,
+    },
+  ];
+}
+
+const HIVE: Readonly<Record<string, string>> = {
+  varchar: 'string',
+  integer: 'int',
+  bigint: 'bigint',
+  boolean: 'boolean',
+  double: 'double',
+  timestamp: 'timestamp',
+};
+
+/** Trino's name of a type as Hive's. */
+export function hiveType(type: string): string {
+  const array = /^array\((.*)\)$/.exec(type);
+  if (array?.[1] !== undefined) return `array<${hiveType(array[1])}>`;
+  const hive = HIVE[type];
+  if (hive === undefined) throw new TypeError(`The type ${type} has no name in Glue here yet: add it to core/sql/lake-tables.ts`);
+  return hive;
+}
