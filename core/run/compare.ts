@@ -83,7 +83,7 @@ export async function compare(ports: RunPorts, then: Workspace, audience: string
     const snapshots: Relation[] = [];
     for (const [i, { query }] of asked.entries()) {
       const files = query && (await ports.warehouse.materialize(query, ports.store.files.location(`${prefix}/snapshot-${i}`)));
-      snapshots.push(files === undefined ? NOBODY : snapshotRelation({ files, matched: 0 }));
+      snapshots.push(files === undefined ? NOBODY : snapshotRelation({ files }));
     }
     const destinations = [...new Set([...(is?.destinations ?? []), ...(was?.destinations ?? [])])];
     const syncs: SyncComparison[] = [];

@@ -4,7 +4,7 @@ import { type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
 import { attemptOf } from './diff.ts';
 import type { PolicyVersions, RunDocument, RunPorts, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
-import { ledgerRelation, mostOf, resolveSync, saltOf, UnknownName } from './relations.ts';
+import { ledgerRelation, mostOf, resolveSync, saltOf, snapshotRelation, UnknownName } from './relations.ts';
 
 /** Rule -> snapshot, once for all syncs of the audience. Immutable: everything after reads it, and no activation table again. */
 export function materializeTask(ports: RunPorts): Tasks['materialize'] {
@@ -17,7 +17,7 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
     const files = await ports.warehouse.materialize(snapshotQuery(spec), prefix);
     const [row] = await ports.warehouse.rows({
       sql: 'SELECT count(*) AS n FROM snapshot WHERE matched',
-      relations: { snapshot: { files, columns: {} } },
+      relations: { snapshot: snapshotRelation({ files }) },
     });
     return { files, matched: Number(row?.['n'] ?? 0), policies: await policyVersions(ports, audience) };
   };

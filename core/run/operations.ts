@@ -11,7 +11,7 @@ import { assertLedgerWhole, LedgerDamaged } from './ledger-check.ts';
 import { PointerDamaged } from '../pointer-damaged.ts';
 import type { JournalFor, RunDocument, RunInput, RunPorts, SyncPlan } from './ports.ts';
 import { syncKey } from './ports.ts';
-import { rejectionRelation, UnknownName } from './relations.ts';
+import { rejectionRelation, snapshotRelation, UnknownName } from './relations.ts';
 import type { RunReport } from './report.ts';
 import { runAudience } from './run.ts';
 import { snapshotSpec } from './materialize.ts';
@@ -198,7 +198,7 @@ export async function refuseWithdrawn(ports: RunPorts, document: RunDocument, no
     };
     const [row] = await ports.warehouse.rows({
       sql: `SELECT count(*) AS n FROM upserts u JOIN snapshot s ON s.member = u.k WHERE s.withheld_${one.index} IS NOT NULL`,
-      relations: { upserts: { files, columns: { k: 'varchar' } }, snapshot: { files: snapshot, columns: {} } },
+      relations: { upserts: { files, columns: { k: 'varchar' } }, snapshot: snapshotRelation({ files: snapshot }) },
     });
     const n = Number(row?.['n'] ?? 0);
     if (n > 0) {

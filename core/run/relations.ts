@@ -4,6 +4,7 @@ import { withLimits } from '../identity.ts';
 import type { Audience, Destination, Sync } from '../model.ts';
 import type { FileSet, LedgerFile, Pointer, Relation } from '../ports.ts';
 import { LEDGER_COLUMNS, REJECTION_COLUMNS } from '../sql/delta.ts';
+import { SNAPSHOT_COLUMNS } from '../sql/snapshot-columns.ts';
 import type { RunPorts, Snapshot } from './ports.ts';
 
 /** Raised when the way an identifier is normalised or a payload is built changes, so that every member is sent again once. */
@@ -70,8 +71,10 @@ export const rejectionRelation = (file: LedgerFile | null | undefined): Relation
   columns: REJECTION_COLUMNS,
 });
 
-/** The snapshot's own columns are in its Parquet files; an empty snapshot still has one file with a schema. */
-export const snapshotRelation = (snapshot: Snapshot): Relation => ({ files: snapshot.files, columns: {} });
+export const snapshotRelation = (snapshot: Pick<Snapshot, 'files'>): Relation => ({
+  files: snapshot.files,
+  columns: SNAPSHOT_COLUMNS,
+});
 
 export const relationOf = (files: FileSet, columns: Readonly<Record<string, string>>): Relation => ({ files, columns });
 

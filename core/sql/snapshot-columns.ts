@@ -15,7 +15,9 @@ const PER_SYNC = {
 /** The columns of a snapshot of any audience: what `snapshotQuery` writes, for up to MOST_SYNCS syncs. A file has those of its own syncs. */
 export const SNAPSHOT_COLUMNS: Readonly<Record<string, string>> = {
   ...SHARED,
-  ...Object.fromEntries(
-    Array.from({ length: MOST_SYNCS }, (_, i) => Object.entries(PER_SYNC).map(([name, type]) => [`${name}_${i}`, type])).flat(),
+  ...Object.fromEntries<string>(
+    Array.from({ length: MOST_SYNCS }, (_, i) =>
+      Object.entries(PER_SYNC).map(([name, type]): [string, string] => [`${name}_${i}`, type]),
+    ).flat(),
   ),
 };

@@ -199,7 +199,7 @@ function duckType(type: string): string {
 }
 
 function athenaType(type: string): string {
-  if (/\[\]$/.test(type)) return 'array';
+  if (type.endsWith('[]')) return 'array';
   const base = type.replace(/\(.*$/, '').toLowerCase();
   return base === 'hugeint' ? 'bigint' : base;
 }

@@ -150,8 +150,8 @@ export async function startAthena(options: EndpointOptions): Promise<AthenaEndpo
 
   const operations: Readonly<Record<string, (input: Record<string, unknown>) => unknown>> = {
     StartQueryExecution(input) {
-      const sql = String(input['QueryString'] ?? '');
-      const token = String(input['ClientRequestToken'] ?? '');
+      const sql = String(input['QueryString']);
+      const token = String(input['ClientRequestToken']);
       if (input['WorkGroup'] !== options.workGroup)
         throw refusal('InvalidRequestException', `WorkGroup ${String(input['WorkGroup'])} is not found.`);
       if (sql === '' || Buffer.byteLength(sql) > LONGEST)
@@ -263,7 +263,7 @@ export async function startAthena(options: EndpointOptions): Promise<AthenaEndpo
   function answer(request: IncomingMessage, body: string, response: ServerResponse): void {
     const operation = String(request.headers['x-amz-target'] ?? '').replace(/^AmazonAthena\./, '');
     try {
-      if (!/^AWS4-HMAC-SHA256 /.test(request.headers.authorization ?? ''))
+      if (!(request.headers.authorization ?? '').startsWith('AWS4-HMAC-SHA256 '))
         throw refusal('MissingAuthenticationTokenException', 'Missing Authentication Token');
       const next = refusals.find((one) => one.operation === operation && one.times > 0);
       if (next) {
