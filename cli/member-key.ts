@@ -24,7 +24,7 @@ const WAY_OUT = 'Nothing was done. Put it back from a backup: under a new key no
 async function makeKey(state: string, file: string): Promise<void> {
   if (existsSync(join(state, 'ledger'))) throw new CommandFailed(`${file} is gone, but there are ledgers. ${WAY_OUT}`);
   await mkdir(state, { recursive: true, mode: 0o700 });
-  const fresh = `${file}.${process.pid}`;
+  const fresh = `${file}.${randomBytes(8).toString('hex')}`;
   try {
     await writeFile(fresh, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flush: true });
     // A link appears whole or not at all, and never replaces the key of a process that was faster.

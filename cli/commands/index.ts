@@ -2,6 +2,7 @@ import type { Command } from '../command.ts';
 import { approve } from './approve.ts';
 import { audit } from './audit.ts';
 import { check } from './check.ts';
+import { explain } from './explain.ts';
 import { history } from './history.ts';
 import { init } from './init.ts';
 import { plan } from './plan.ts';
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   reject,
   status,
   history,
+  explain,
   audit,
   retry,
   rollback,

@@ -3,7 +3,7 @@ import type { Query } from '../ports.ts';
 import { EventAggregates, fieldOf } from './event.ts';
 import { quoteName, quoteTable } from './literal.ts';
 import { atTick, piecesOf } from './hand-written.ts';
-import { ruleSql } from './rule.ts';
+import { type RuleScope, ruleSql } from './rule.ts';
 
 /**
  * Audiences as conditions on one row of the customers table, so that any number of them costs one pass: rules are inlined, event
@@ -34,17 +34,20 @@ export class Audiences {
     try {
       if (audience.sql !== undefined) return `${this.#member(audience.name, audience.sql.text)}.customer_id IS NOT NULL`;
       if (audience.where === undefined) throw new RangeError(`The audience "${audience.name}" has no rule`);
-      const zone = audience.timeZone;
-      const sql = ruleSql(audience.where, {
-        tick: this.#tick,
-        zone,
-        event: (condition) => this.#events.numberOf(condition, { tick: this.#tick, zone }),
-        audience: (name) => this.named(name),
-      });
-      return `coalesce(${sql}, FALSE)`;
+      return `coalesce(${ruleSql(audience.where, this.scope(audience))}, FALSE)`;
     } finally {
       this.#open.pop();
     }
+  }
+
+  /** What times, events and references in the audience's rule mean. */
+  scope({ timeZone: zone }: Audience): Required<RuleScope> {
+    return {
+      tick: this.#tick,
+      zone,
+      event: (condition) => this.#events.numberOf(condition, { tick: this.#tick, zone }),
+      audience: (name) => this.named(name),
+    };
   }
 
   /** `condition` of the audience of that name. */

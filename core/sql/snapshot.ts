@@ -23,6 +23,8 @@ export interface SnapshotSpec {
   /** Key of the member hashes. */
   readonly memberKeySecret: string;
   readonly syncs: readonly SnapshotSync[];
+  /** Only this customer, whether the rule matches them or not: what a run would decide of one person, for `explain`. */
+  readonly only?: string;
 }
 
 export interface SnapshotSync {
@@ -73,7 +75,9 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const ledgers = spec.syncs.filter(({ ledger }) => ledger !== undefined);
   const tables = (role: Role): readonly Table[] => workspace.tables.filter((table) => table.role === role);
   const merges = mergeExpressions(tables('identity-changes'), tick);
-  const wantedName = narrow && ledgers.length === 0 ? WANTED : undefined;
+  const { only: one } = spec;
+  const all = ledgers.length > 0 || one !== undefined;
+  const wantedName = one !== undefined || (narrow && ledgers.length === 0) ? WANTED : undefined;
   const consent = new Purposes(workspace.consent, {
     tables: tables('consents'),
     purposes: spec.syncs.map(({ purpose }) => purpose),
@@ -96,7 +100,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const columns = [
     `${audiences.customerId} AS customer_id`,
     `${hashHex(`${quoteText(spec.memberKeySecret)} || ${audiences.customerId}`, 32)} AS member`,
-    ...(ledgers.length === 0 ? [] : [`${matched} AS matched`]),
+    ...(all ? [`${matched} AS matched`] : []),
     `${excluded.length === 0 ? 'FALSE' : excluded.join(' OR ')} AS excluded`,
     ...consent.residence(customers),
     ...identifierColumns(customers, identifiers.namespaces).map(
@@ -106,10 +110,10 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
       (column) => `${canonicalText(`c.${quoteName(column.name)}`, column)} AS ${quoteName(`trait ${column.name}`)}`,
     ),
   ];
-  const only = `\n  WHERE ${matched}`;
+  const only = `\n  WHERE ${one === undefined ? matched : `${audiences.customerId} = ${quoteText(one)}`}`;
   const people = `${PEOPLE} AS (
   SELECT ${columns.join(',\n    ')}
-  FROM ${audiences.from()}${ledgers.length === 0 ? only : ''}
+  FROM ${audiences.from()}${all && one === undefined ? '' : only}
 )`;
   const wanted =
     identifiers.wanted === undefined
@@ -119,7 +123,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const perSync = spec.syncs.map((sync) => syncColumns(sync, identifiers, consent, erasures.length > 0));
   const inner = [
     'p.member',
-    `${ledgers.length === 0 ? 'TRUE' : 'p.matched'} AS matched`,
+    `${all ? 'p.matched' : 'TRUE'} AS matched`,
     `${holdoutSql(audience)} AS holdout`,
     'p.country',
     ...ledgers.map(({ index }) => `l_${index}.member IS NOT NULL AS held_${index}`),
@@ -163,7 +167,7 @@ SELECT ${outer.join(',\n  ')}
 FROM (
   SELECT ${inner.join(',\n    ')}
   FROM ${[`${DECIDED} p`, ...joins].join('\n  ')}
-) y${ledgers.length === 0 ? '' : `\nWHERE ${where.join(' OR ')}`}`;
+) y${ledgers.length === 0 || one !== undefined ? '' : `\nWHERE ${where.join(' OR ')}`}`;
   const read = [...audiences.tables(), ...identifiers.tables, ...tables('consents'), ...erasures, ...tables('identity-changes')];
   return {
     sql,

@@ -96,5 +96,5 @@ export class CommandLine {
 
 function withTick(args: readonly string[]): readonly string[] {
   const fixed = ['--plan', '--tick', '--help'].some((option) => args.includes(option));
-  return ['plan', 'sync'].includes(args[0] ?? '') && !fixed ? [...args, '--tick', TICK] : args;
+  return ['plan', 'sync', 'explain'].includes(args[0] ?? '') && !fixed ? [...args, '--tick', TICK] : args;
 }
