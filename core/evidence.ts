@@ -6,8 +6,8 @@ import type { ConsentStatus } from './model.ts';
  * holds nothing of the person: `record_id` and `source` of a consents table must be opaque (docs/files.md).
  */
 export interface Evidence {
-  /** Why it was decided so. */
-  readonly reason: ConsentReason;
+  /** Why it was decided so; `erased`: an erasure was asked for, `began` says when. */
+  readonly reason: ConsentReason | 'erased';
   /** What the deciding record says as of the run's tick; null when no record decided. */
   readonly status: EvidenceStatus | null;
   /** When the deciding record began, epoch milliseconds; null when no record decided. */
@@ -31,7 +31,7 @@ export function evidenceOf(text: string | null | undefined): Evidence | undefine
   if (!reason || record.length === 0) return undefined;
   const id = record.join(SEPARATOR);
   return {
-    reason: reason as ConsentReason,
+    reason: reason as Evidence['reason'],
     status: status === '' ? null : (status as EvidenceStatus),
     began: began === '' ? null : Number(began),
     source: source === '' ? null : source,

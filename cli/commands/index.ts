@@ -12,6 +12,7 @@ import { rollback } from './rollback.ts';
 import { sandbox } from './sandbox.ts';
 import { status } from './status.ts';
 import { sync } from './sync.ts';
+import { withdraw } from './withdraw.ts';
 
 /** Every command, in the order in which people meet them. */
 export const COMMANDS: readonly Command[] = [
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   approve,
   reject,
   status,
+  withdraw,
   history,
   explain,
   audit,

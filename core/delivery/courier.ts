@@ -16,6 +16,9 @@ import type { Reasons } from './reason.ts';
 /** A platform that names one bad row a request is asked this often; then halving finds the good rows sooner. */
 const POINTERS = 8;
 
+/** Which of some members may not be sent any more, and why (law 8). */
+export type StopCheck = (keys: readonly string[]) => Promise<ReadonlyMap<string, string>>;
+
 export interface CourierParts {
   readonly exchange: Exchange;
   readonly circuit: Circuit;
@@ -33,7 +36,7 @@ export interface CourierParts {
   readonly sequence: number;
   readonly deadline: number | undefined;
   readonly parking: Parking;
-  readonly stopList: ((keys: readonly string[]) => Promise<ReadonlySet<string>>) | undefined;
+  readonly stopList: StopCheck | undefined;
   readonly onOutcomes: (counts: Readonly<Record<Outcome['kind'], number>>) => void;
 }
 
@@ -167,10 +170,10 @@ export class Courier {
     return exchange.send(state.batch);
   }
 
-  /** Law 8: consent that was withdrawn since the delta was made. Not a refusal of the platform, but it is counted as one outcome like it. */
-  async #withhold(state: Attempt, stopped: ReadonlySet<string>): Promise<void> {
+  /** Law 8: who withdrew or was erased since the delta was made. Not a refusal of the platform, but it is counted as one outcome like it. */
+  async #withhold(state: Attempt, stopped: ReadonlyMap<string, string>): Promise<void> {
     const [out, rest] = split(state.entries, (entry) => stopped.has(entry.member.key));
-    await this.#record(out.map((entry) => ({ entry, kind: 'rejected', reason: 'no-consent' })));
+    await this.#record(out.map((entry) => ({ entry, kind: 'rejected', reason: stopped.get(entry.member.key) })));
     this.#carryOn(state, rest);
   }
 

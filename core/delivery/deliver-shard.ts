@@ -2,7 +2,7 @@ import type { Connector, Encoded, Op, Outcome, RemoteList } from '../connector.t
 import type { Destination } from '../model.ts';
 import type { Budgets, Clock, Files } from '../ports.ts';
 import { Circuit } from './circuit.ts';
-import { Courier } from './courier.ts';
+import { Courier, type StopCheck } from './courier.ts';
 import { type AnyContext, Exchange } from './exchange.ts';
 import { type Broken, Halt, rest } from './halt.ts';
 import { batchLimits, type BatchLimits, bytesOf, type Entry, Filling, memberOf, misfit } from './load.ts';
@@ -35,7 +35,7 @@ export interface ShardInput {
   /** Asked about once a second: true when a person stopped the run or the lease was lost. */
   readonly shouldStop?: () => Promise<boolean>;
   /** Which of these members may not be sent any more (law 8). Asked before every request that adds; its errors stop the delivery. */
-  readonly stopList?: (keys: readonly string[]) => Promise<ReadonlySet<string>>;
+  readonly stopList?: StopCheck;
   /** Called after every answer: lines of the shard that have their outcome, and the counts. */
   readonly onProgress?: (done: number, counts: ShardCounts) => void;
   readonly patience?: Partial<Patience>;

@@ -1,10 +1,12 @@
-import { DestinationBroken, type ListSpec, type RemoteList, RowsRefused, TryAgain } from '../connector.ts';
+import { DestinationBroken, type ListSpec, type Op, type RemoteList, RowsRefused, TryAgain } from '../connector.ts';
 import { budgetedHttp, deliverShard } from '../delivery/deliver-shard.ts';
 import type { Failure, RunPorts, RunDocument, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { holdLease } from './lease.ts';
 import { rowsOf } from './diff.ts';
+import { TURN_MS } from './recheck.ts';
 import { type Resolved, resolveSync } from './relations.ts';
+import { stopListFor } from './stops.ts';
 
 /** How often a call outside the shards (creating the list, a manifest) is tried before the sync gives up. */
 const TRIES = 4;
@@ -132,7 +134,8 @@ export function deliverTask(ports: RunPorts): Tasks['deliver'] {
       files: ports.store.files,
       budgets: ports.store.budgets,
       clock: ports.clock,
-      ...(ports.deadline !== undefined && { deadline: ports.deadline }),
+      stopList: stopListFor(ports, destination.purpose),
+      ...deadlineOf(ports, op),
       shouldStop: async () => ports.stopped?.() === true || !(await lease.keep()),
       onProgress: (done) => ports.onProgress?.({ kind: 'delivered', audience, destination: to, done, of: shard.rows }),
     });
@@ -146,6 +149,13 @@ export function deliverTask(ports: RunPorts): Tasks['deliver'] {
       ...(result.broken && { failure: result.broken }),
     };
   };
+}
+
+/** When this worker's time is up; a turn that adds people ends earlier, for a second look at their consent. A removal needs none. */
+function deadlineOf({ deadline, clock }: RunPorts, op: Op): { readonly deadline?: number } {
+  const turn = op === 'upsert' ? clock.now() + TURN_MS : Number.POSITIVE_INFINITY;
+  const least = Math.min(deadline ?? Number.POSITIVE_INFINITY, turn);
+  return Number.isFinite(least) ? { deadline: least } : {};
 }
 
 /** A person stopped the run, or its lease was lost. What was answered is kept; the run can be carried on. */

@@ -291,6 +291,7 @@ class Tally {
   private readonly reasons: Partial<Record<RemoveReason, number>> = {};
   private add = 0;
   private update = 0;
+  private demanded = 0;
   /** Candidates that are in the ledger: the rest of the ledger is unchanged (or stayed). */
   heldCandidates = 0;
   /** Candidates whose payload is needed. */
@@ -309,6 +310,7 @@ class Tally {
       else if (row['op'] === 'remove') {
         const reason = row['reason'] as RemoveReason;
         this.reasons[reason] = (this.reasons[reason] ?? 0) + n;
+        if (row['demanded'] === true) this.demanded += n;
         if (row['matched'] === true) this.withheld[reason as WithheldReason] += n;
       }
     }
@@ -332,6 +334,7 @@ class Tally {
       unchanged: untouched - this.resent,
       withheld: this.withheld,
       removeReasons: this.reasons,
+      demanded: this.demanded,
       resent: this.resent,
     };
   }

@@ -48,8 +48,10 @@ function changeProblems({ name, guardrails }: Audience, plan: SyncPlan): string[
   }
   // The first delivery adds everybody: there is nothing yet to compare it with.
   if (members === 0) return problems;
-  if (exceeds(counts.remove, members, guardrails.maxRemoved)) {
-    problems.push(change(name, 'remove', counts.remove, members, 'from', destination, guardrails.maxRemoved));
+  // Law 8: who refused or asked to be forgotten goes in any case. A lost consents table has no such records, and is held.
+  const removed = counts.remove - counts.demanded;
+  if (exceeds(removed, members, guardrails.maxRemoved)) {
+    problems.push(change(name, 'remove', removed, members, 'from', destination, guardrails.maxRemoved));
   }
   if (guardrails.maxAdded !== undefined && exceeds(counts.add, members, guardrails.maxAdded)) {
     problems.push(change(name, 'add', counts.add, members, 'to', destination, guardrails.maxAdded));

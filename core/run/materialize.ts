@@ -5,6 +5,7 @@ import { attemptOf } from './diff.ts';
 import type { PolicyVersions, RunDocument, RunPorts, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { ledgerRelation, mostOf, resolveSync, saltOf, snapshotRelation, UnknownName } from './relations.ts';
+import { stopRelation } from './stops.ts';
 
 /** Rule -> snapshot, once for all syncs of the audience. Immutable: everything after reads it, and no activation table again. */
 export function materializeTask(ports: RunPorts): Tasks['materialize'] {
@@ -12,7 +13,8 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
     ports.onProgress?.({ kind: 'step', audience, step: 'materialize' });
     await keepPolicy(ports.store.documents, ports.workspace);
     const ledgers = await ledgersOf(ports, audience, destinations);
-    const spec = snapshotSpec(ports, audience, destinations, tick, ledgers);
+    const stops = await stopRelation(ports, `runs/${run}/stops/${attemptOf(ports)}`, tick);
+    const spec = { ...snapshotSpec(ports, audience, destinations, tick, ledgers), ...(stops && { stops }) };
     const prefix = ports.store.files.location(`runs/${run}/snapshot/${attemptOf(ports)}`);
     const files = await ports.warehouse.materialize(snapshotQuery(spec), prefix);
     const [row] = await ports.warehouse.rows({

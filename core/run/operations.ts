@@ -1,7 +1,6 @@
-import type { FileSet, Pointer } from '../ports.ts';
+import type { Pointer } from '../ports.ts';
 import { PARK_AFTER } from '../sql/delta.ts';
 import { parkedQuery } from '../sql/ledger.ts';
-import { snapshotQuery } from '../sql/snapshot.ts';
 import { ulid, ulidTime } from '../ulid.ts';
 import { commitTask, ledgerCounts, sealed } from './commit.ts';
 import { StalePlan } from './deliver.ts';
@@ -11,10 +10,10 @@ import { assertLedgerWhole, LedgerDamaged } from './ledger-check.ts';
 import { PointerDamaged } from '../pointer-damaged.ts';
 import type { JournalFor, RunDocument, RunInput, RunPorts, SyncPlan } from './ports.ts';
 import { syncKey } from './ports.ts';
-import { rejectionRelation, snapshotRelation, UnknownName } from './relations.ts';
+import { stopRefused, withheldSince } from './recheck.ts';
+import { rejectionRelation, UnknownName } from './relations.ts';
 import type { RunReport } from './report.ts';
 import { runAudience } from './run.ts';
-import { snapshotSpec } from './materialize.ts';
 import { createTasks } from './tasks.ts';
 
 /** What commands and functions do with runs. Each takes the ports and a way to open the journal of a run. */
@@ -170,7 +169,9 @@ async function sendPlan(ops: Operations, id: string, approved: boolean): Promise
   const destinations = document.plans.map((one) => one.destination);
   const input: RunInput = { ...document.of, until: 'record', approved };
   return withLeases(ops, document.of, destinations, async () => {
-    if (document.state !== 'delivering') await refuseWithdrawn(ports, document, Math.max(tick, ports.clock.now()));
+    const now = Math.max(tick, ports.clock.now());
+    if (document.state === 'delivering') await stopRefused(ports, document, now);
+    else await refuseWithdrawn(ports, document, now);
     return runAudience(ops.journal(id, createTasks(ports)), input, destinations);
   });
 }
@@ -178,35 +179,11 @@ async function sendPlan(ops: Operations, id: string, approved: boolean): Promise
 /** Between a plan and its sending people withdraw. A plan with one of them in it is not sent. */
 export async function refuseWithdrawn(ports: RunPorts, document: RunDocument, now: number): Promise<void> {
   const { run, audience } = document.of;
-  const upserts = document.plans.filter((one) => one.upsertShards.length > 0);
-  if (upserts.length === 0) return;
-  const spec = snapshotSpec(
-    ports,
-    audience,
-    document.plans.map((one) => one.destination),
-    now,
-    new Map(),
-  );
-  const prefix = ports.store.files.location(`runs/${run}/recheck/${attemptOf(ports)}`);
-  const snapshot = await ports.warehouse.materialize(snapshotQuery(spec), prefix);
-  for (const one of upserts) {
-    const files: FileSet = {
-      format: 'jsonl',
-      locations: one.upsertShards.map((shard) => ports.store.files.location(shard.key)),
-      rows: 0,
-      bytes: 0,
-    };
-    const [row] = await ports.warehouse.rows({
-      sql: `SELECT count(*) AS n FROM upserts u JOIN snapshot s ON s.member = u.k WHERE s.withheld_${one.index} IS NOT NULL`,
-      relations: { upserts: { files, columns: { k: 'varchar' } }, snapshot: snapshotRelation({ files: snapshot }) },
-    });
-    const n = Number(row?.['n'] ?? 0);
-    if (n > 0) {
-      throw new PlanRefused(
-        `${n} ${n === 1 ? 'member' : 'members'} of plan ${run} may not be sent to ${one.destination} any more (consent withdrawn, erased or excluded since). ` +
-          `Nothing was sent. Make a new one: sluice plan ${audience}`,
-      );
-    }
+  for (const [destination, n] of await withheldSince(ports, document, now)) {
+    throw new PlanRefused(
+      `${n} ${n === 1 ? 'member' : 'members'} of plan ${run} may not be sent to ${destination} any more (consent withdrawn, erased or excluded since). ` +
+        `Nothing was sent. Make a new one: sluice plan ${audience}`,
+    );
   }
 }
 
@@ -242,6 +219,7 @@ async function carryOn(ops: Operations, audience: string): Promise<RunReport | u
   const { id, document, young } = interrupted;
   const destinations = document.plans.map((one) => one.destination);
   return withLeases(ops, document.of, destinations, async () => {
+    if (young) await stopRefused(ports, document, ports.clock.now());
     if (young)
       return runAudience(ops.journal(id, createTasks(ports)), { ...document.of, until: 'record', approved: true }, destinations);
     await close(ops, document);

@@ -109,6 +109,8 @@ export interface SyncCounts {
   readonly withheld: Readonly<Record<WithheldReason, number>>;
   /** Why members are removed. */
   readonly removeReasons: Readonly<Partial<Record<RemoveReason, number>>>;
+  /** Of `remove`: because they refused or asked to be forgotten. No guardrail holds these (law 8). */
+  readonly demanded: number;
   /** Of `update`: sent again because a shared identifier was removed (law 6). */
   readonly resent: number;
 }
@@ -153,6 +155,8 @@ export type Tasks = {
     plan: SyncPlan;
   }): Promise<{ list?: RemoteList; failure?: Failure; requests: number }>;
   deliver(input: DeliverInput): Promise<DeliverResult>;
+  /** Asks the consents again while a delivery runs, and tells the stop list. Reads tables, as `materialize` does. */
+  recheck(input: { run: string; audience: string }): Promise<{ stopped: number }>;
   finish(input: {
     audience: string;
     list: RemoteList;

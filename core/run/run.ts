@@ -77,6 +77,8 @@ async function deliverShard(
 ): Promise<{ requests: number; failure?: Failure }> {
   let requests = 0;
   for (let turn = 1; ; turn++) {
+    if (turn > 1 && input.op === 'upsert')
+      await scope.call(`recheck ${turn}`, 'recheck', { run: input.run, audience: input.audience });
     const result = await scope.call(`turn ${turn}`, 'deliver', input);
     requests += result.requests;
     if (result.failure !== undefined) return { requests, failure: result.failure };

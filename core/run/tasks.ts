@@ -5,6 +5,7 @@ import { gateTask } from './gate.ts';
 import { guardTask } from './guard.ts';
 import { materializeTask } from './materialize.ts';
 import type { RunDocument, RunPorts, Tasks } from './ports.ts';
+import { recheckTask } from './recheck.ts';
 import type { RunReport } from './report.ts';
 
 /** The steps of a run over the world that `ports` gives them. On AWS each function has the ones its privileges allow. */
@@ -16,6 +17,7 @@ export const createTasks = (ports: RunPorts): Tasks => ({
   plan: planTask(ports),
   begin: beginTask(ports),
   deliver: deliverTask(ports),
+  recheck: recheckTask(ports),
   finish: finishTask(ports),
   commit: commitTask(ports),
   record: recordTask(ports),

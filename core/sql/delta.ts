@@ -1,6 +1,7 @@
 import type { Mode } from '../model.ts';
 import type { Query, Relation } from '../ports.ts';
 import { NO_TEXTS } from './literal.ts';
+import { demandedSql } from './stops.ts';
 
 /**
  * The SQL of a diff, in three passes (docs/adr/0003): `candidatesQuery` compares keys and hashes, narrow columns only;
@@ -27,6 +28,7 @@ export const CANDIDATE_COLUMNS = {
   held: 'boolean',
   matched: 'boolean',
   hash: 'varchar',
+  demanded: 'boolean',
 } as const;
 
 /** Law 2: a row rejected this many times running with the same payload is parked. */
@@ -42,7 +44,8 @@ export interface DiffRelations {
  * What is not as the ledger says. Columns CANDIDATE_COLUMNS; `op` is `add`, `update`, `remove`, `withhold`, `parked`,
  * or `holdout` and `rollout` (in the control group, outside the rollout: only normalisation can say whether an identifier is usable).
  * An unmatched ledger member of a non-mirror sync stays, unless withheld. Outside a rollout members stay as they are, unless withheld;
- * who is gone from the customers is no such member, and what a destination did not answer for is settled.
+ * who is gone from the customers is no such member, and what a destination did not answer for is settled. `demanded`: withheld because the
+ * person refused or asked to be forgotten, not for want of a record.
  *
  * @param rollout whether the sync has one, and so the snapshot the column `outside_<i>`
  */
@@ -52,7 +55,7 @@ export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelatio
   const stays = rollout ? `\n      WHEN ${outside} AND l.hash <> '' THEN NULL` : '';
   const waits = rollout ? `\n      WHEN ${outside} AND l.member IS NULL THEN 'rollout'` : '';
   const known = mode === 'add-only' ? `l.hash <> ''` : `s.hash_${sync} = l.hash`;
-  const sql = `SELECT member, op, reason, held, matched, hash FROM (
+  const sql = `SELECT member, op, reason, held, matched, hash, demanded FROM (
   SELECT coalesce(s.member, l.member) AS member,
     CASE
       WHEN s.member IS NULL THEN ${left}
@@ -69,7 +72,8 @@ export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelatio
     CASE WHEN s.member IS NULL THEN 'left' WHEN s.withheld_${sync} IS NULL AND NOT s.matched THEN 'left' ELSE s.withheld_${sync} END AS reason,
     l.member IS NOT NULL AS held,
     coalesce(s.matched, FALSE) AS matched,
-    s.hash_${sync} AS hash
+    s.hash_${sync} AS hash,
+    coalesce(s.withheld_${sync} IN ('erased', 'no-consent') AND ${demandedSql(`s.evidence_${sync}`)} IS NOT NULL, FALSE) AS demanded
   FROM snapshot s
   FULL OUTER JOIN ledger l ON s.member = l.member
   LEFT JOIN rejections r ON r.member = s.member
@@ -77,9 +81,9 @@ export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelatio
   return { sql, relations: { ...relations } };
 }
 
-/** Counts of the candidates by op, reason, held and matched; `n` rows each. */
+/** Counts of the candidates by op, reason, held, matched and demanded; `n` rows each. */
 export const candidateCountsQuery = (candidates: Relation): Query => ({
-  sql: 'SELECT op, reason, held, matched, count(*) AS n FROM candidates GROUP BY op, reason, held, matched',
+  sql: 'SELECT op, reason, held, matched, demanded, count(*) AS n FROM candidates GROUP BY op, reason, held, matched, demanded',
   relations: { candidates },
 });
 

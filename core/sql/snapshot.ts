@@ -2,7 +2,6 @@ import type { Audience, Column, Role, Table, Workspace } from '../model.ts';
 import type { Query, Relation } from '../ports.ts';
 import { Audiences } from './audience.ts';
 import { canonicalText, field, hash16, hashHex } from './canonical.ts';
-import { fieldOf } from './event.ts';
 import {
   allowedWith,
   identifierColumns,
@@ -11,9 +10,19 @@ import {
   type IdentifierSource,
   identifiersSql,
 } from './identifiers.ts';
-import { instantLiteral, NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
+import { NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
 import { MERGED, mergeExpressions } from './merges.ts';
 import { LEVELS, Purposes } from './purposes.ts';
+import {
+  ERASED,
+  erasedExpression,
+  erasureEvidence,
+  memberSql,
+  STOPPED,
+  stopEvidence,
+  stoppedExpression,
+  STOPS,
+} from './stops.ts';
 
 export interface SnapshotSpec {
   readonly audience: Audience;
@@ -25,6 +34,8 @@ export interface SnapshotSpec {
   readonly syncs: readonly SnapshotSync[];
   /** Only this customer, whether the rule matches them or not: what a run would decide of one person, for `explain`. */
   readonly only?: string;
+  /** The stop list (STOP_COLUMNS); left out when it is empty. */
+  readonly stops?: Relation;
 }
 
 export interface SnapshotSync {
@@ -48,7 +59,6 @@ export interface SnapshotSync {
 /** The steps of the query, as relations. */
 const PEOPLE = 'sluice_people';
 const DECIDED = 'sluice_decided';
-const ERASED = 'sluice_erased';
 
 /** Namespaces that are read the same in every country. */
 const WITHOUT_COUNTRY = /^(email|maid|external_id|.*_sha256)$/;
@@ -86,6 +96,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     wanted: wantedName,
   });
   const erasures = tables('erasures');
+  const { stops } = spec;
   const identifiers: IdentifierSource = {
     customers,
     tables: tables('identifiers'),
@@ -99,7 +110,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const traits = new Map(spec.syncs.flatMap((sync) => sync.traits.map((column) => [column.name, column] as const)));
   const columns = [
     `${audiences.customerId} AS customer_id`,
-    `${hashHex(`${quoteText(spec.memberKeySecret)} || ${audiences.customerId}`, 32)} AS member`,
+    `${memberSql(spec.memberKeySecret, audiences.customerId)} AS member`,
     ...(all ? [`${matched} AS matched`] : []),
     `${excluded.length === 0 ? 'FALSE' : excluded.join(' OR ')} AS excluded`,
     ...consent.residence(customers),
@@ -120,7 +131,9 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
       ? []
       : [`${WANTED} AS (SELECT ${audiences.customerId} AS customer_id FROM ${quoteTable(customers.physicalName)} c${only})`];
 
-  const perSync = spec.syncs.map((sync) => syncColumns(sync, identifiers, consent, erasures.length > 0));
+  const perSync = spec.syncs.map((sync) =>
+    syncColumns(sync, identifiers, consent, { erasures: erasures.length > 0, stops: stops !== undefined }),
+  );
   const inner = [
     'p.member',
     `${all ? 'p.matched' : 'TRUE'} AS matched`,
@@ -128,11 +141,13 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     'p.country',
     ...ledgers.map(({ index }) => `l_${index}.member IS NOT NULL AS held_${index}`),
     ...spec.syncs.filter(hasRollout).map((one) => `${outsideSql(audience, one)} AS outside_${one.index}`),
+    ...erasedAt(erasures.length > 0, stops !== undefined),
     ...perSync.flat(),
   ];
   const joins = [
     ...ledgers.map(({ index }) => `LEFT JOIN sluice_ledger_${index} l_${index} ON l_${index}.member = p.member`),
     ...(erasures.length === 0 ? [] : [`LEFT JOIN ${ERASED} x ON x.customer_id = p.customer_id`]),
+    ...(stops === undefined ? [] : [`LEFT JOIN ${STOPPED} t ON t.member = p.member`]),
     ...identifierJoins(identifiers, 'p.customer_id'),
   ];
   const outer = [
@@ -140,7 +155,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     ...spec.syncs.map(
       (sync) =>
         `withheld_${sync.index}, ${hashSql(sync)} AS hash_${sync.index}, identifiers_${sync.index}, traits_${sync.index}, consent_${sync.index},
-  CASE WHEN withheld_${sync.index} = 'no-consent' THEN kept_${sync.index} ELSE sent_${sync.index} END AS evidence_${sync.index}${hasRollout(sync) ? `, outside_${sync.index}` : ''}`,
+  ${evidenceCase(sync.index, erasures.length > 0, stops !== undefined)} AS evidence_${sync.index}${hasRollout(sync) ? `, outside_${sync.index}` : ''}`,
     ),
   ];
   const where = [
@@ -156,6 +171,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     people,
     ...merges,
     ...erasedExpression(erasures, tick, merges.length > 0),
+    ...(stops === undefined ? [] : [stoppedExpression(spec.syncs, merges.length > 0 ? MERGED : undefined, spec.memberKeySecret)]),
     ...consent.expressions(),
     `${DECIDED} AS (
   ${consent.decided(PEOPLE)}
@@ -172,9 +188,12 @@ FROM (
   return {
     sql,
     tables: [...new Map(read.map((table) => [table.physicalName, table])).values()],
-    relations: Object.fromEntries(
-      ledgers.flatMap(({ index, ledger }) => (ledger === undefined ? [] : [[`sluice_ledger_${index}`, ledger]])),
-    ),
+    relations: {
+      ...Object.fromEntries(
+        ledgers.flatMap(({ index, ledger }) => (ledger === undefined ? [] : [[`sluice_ledger_${index}`, ledger]])),
+      ),
+      ...(stops && { [STOPS]: stops }),
+    },
   };
 }
 
@@ -195,7 +214,26 @@ const hasRollout = ({ rollout = 100 }: SnapshotSync): boolean => rollout < 100;
 
 const bucketOf = (salt: string): string => `mod(from_base(${hashHex(`${quoteText(salt)} || p.customer_id`, 12)}, 16), 10000)`;
 
-function syncColumns(sync: SnapshotSync, identifiers: IdentifierSource, consent: Purposes, erasures: boolean): readonly string[] {
+/** Since when the customer is erased, by a table or by a tombstone. */
+function erasedAt(erasures: boolean, stops: boolean): readonly string[] {
+  if (!erasures && !stops) return [];
+  if (!stops) return ['x.since AS erased_at'];
+  if (!erasures) return ['t.erased_at'];
+  return ['least(coalesce(x.since, t.erased_at), coalesce(t.erased_at, x.since)) AS erased_at'];
+}
+
+function evidenceCase(i: number, erasures: boolean, stops: boolean): string {
+  return `CASE${erasures || stops ? ` WHEN withheld_${i} = 'erased' THEN ${erasureEvidence('erased_at')}` : ''}${
+    stops ? ` WHEN withheld_${i} = 'no-consent' AND stopped_${i} IS NOT NULL THEN ${stopEvidence(`stopped_${i}`)}` : ''
+  } WHEN withheld_${i} = 'no-consent' THEN kept_${i} ELSE sent_${i} END`;
+}
+
+function syncColumns(
+  sync: SnapshotSync,
+  identifiers: IdentifierSource,
+  consent: Purposes,
+  { erasures, stops }: { readonly erasures: boolean; readonly stops: boolean },
+): readonly string[] {
   const { index: i } = sync;
   const decision = consent.decision(sync.purpose);
   const selection = {
@@ -209,7 +247,9 @@ function syncColumns(sync: SnapshotSync, identifiers: IdentifierSource, consent:
   const allowed = selection.consent === undefined ? decision.allowed : allowedWith(identifiers, selection);
   const withheld = [
     ...(erasures ? [`WHEN x.customer_id IS NOT NULL THEN 'erased'`] : []),
+    ...(stops ? [`WHEN t.erased_at IS NOT NULL THEN 'erased'`] : []),
     `WHEN p.excluded THEN 'excluded'`,
+    ...(stops ? [`WHEN t.stopped_${i} IS NOT NULL THEN 'no-consent'`] : []),
     `WHEN NOT ${allowed} THEN 'no-consent'`,
   ];
   const traits = sync.traits.map((column) => `p.${quoteName(`trait ${column.name}`)}`);
@@ -219,7 +259,7 @@ function syncColumns(sync: SnapshotSync, identifiers: IdentifierSource, consent:
     `${traits.length === 0 ? NO_TEXTS : `ARRAY[${traits.join(', ')}]`} AS traits_${i}`,
     `${traits.length === 0 ? `''` : traits.map(field).join(' || ')} AS trait_text_${i}`,
     `${decision.text} AS consent_${i}`,
-    `${decision.sent} AS sent_${i}, ${decision.kept} AS kept_${i}`,
+    `${decision.sent} AS sent_${i}, ${decision.kept} AS kept_${i}${stops ? `, t.stopped_${i}` : ''}`,
   ];
 }
 
@@ -253,26 +293,4 @@ function hashSql({ index: i, salt, namespaces, most = {} }: SnapshotSync): strin
       field(`consent_${i}`),
     ].join(' || '),
   );
-}
-
-/** Customers whose erasure was asked for by now, ids that were merged away as the survivor. */
-function erasedExpression(tables: readonly Table[], tick: number, merged: boolean): readonly string[] {
-  if (tables.length === 0) return [];
-  const ids = tables.map((table) => {
-    const time = fieldOf(table, 'requested_at');
-    const now = instantLiteral(time, tick, new Date(tick).toISOString().slice(0, 10));
-    return `SELECT CAST(${quoteName(fieldOf(table, 'customer_id').name)} AS varchar) AS customer_id FROM ${quoteTable(table.physicalName)} WHERE ${quoteName(time.name)} <= ${now}`;
-  });
-  const all = ids.join(' UNION ALL ');
-  return [
-    merged
-      ? `${ERASED} AS (
-  SELECT DISTINCT customer_id FROM (
-    ${all} UNION ALL SELECT m.to_id FROM (${all}) e JOIN ${MERGED} m ON m.from_id = e.customer_id
-  ) e
-)`
-      : `${ERASED} AS (
-  SELECT DISTINCT e.customer_id FROM (${all}) e
-)`,
-  ];
 }

@@ -358,17 +358,18 @@ describe('stopping', () => {
   });
 });
 
-it('a member whose consent was withdrawn while the delivery runs is not sent (law 8)', async () => {
+it('a member who withdrew or was erased while the delivery runs is not sent (law 8)', async () => {
   const world = await makeWorld({ members: 300 });
-  const stopped = new Set([keyOf(150), keyOf(299)]);
-  const result = await world.deliver({
-    stopList: (keys) => Promise.resolve(new Set(keys.filter((key) => stopped.has(key)))),
-  });
+  const stopped = new Map([
+    [keyOf(150), 'no-consent'],
+    [keyOf(299), 'erased'],
+  ]);
+  const result = await world.deliver({ stopList: () => Promise.resolve(stopped) });
   expect(result).toEqual({ done: true, counts: { ...NONE, delivered: 298, rejected: 2 }, requests: 3 });
   expect(inOrder(await world.outcomes())).toEqual(
-    all(300, 'delivered', { 150: 'rejected: no-consent', 299: 'rejected: no-consent' }),
+    all(300, 'delivered', { 150: 'rejected: no-consent', 299: 'rejected: erased' }),
   );
-  expect([...stopped].filter((key) => world.platform.held.has(key))).toEqual([]);
+  expect([...stopped.keys()].filter((key) => world.platform.held.has(key))).toEqual([]);
 });
 
 it('a removal needs no consent: the stop list is not asked', async () => {

@@ -22,7 +22,7 @@ const FILES: Readonly<Record<string, string>> = {
     ['email' || i] AS identifiers_0, CAST([] AS varchar[]) AS traits_0, 'opt-in|DE|granted' AS consent_0, 'granted' AS evidence_0, 'DE' AS country`,
   ledger: `'k' || i AS member, 'h' || (i + 1) AS hash, ['email' || i] AS identifiers, 1 AS since, 'delivered' AS outcome`,
   rejections: `'k' || i AS member, 'h' || i AS hash, CAST(1 AS integer) AS times, 'r' AS reason`,
-  candidates: `'k' || i AS member, 'update' AS op, CAST(NULL AS varchar) AS reason, true AS held, true AS matched, 'h' || i AS hash`,
+  candidates: `'k' || i AS member, 'update' AS op, CAST(NULL AS varchar) AS reason, true AS held, true AS matched, 'h' || i AS hash, false AS demanded`,
   raw_removes: `'k' || i AS k, ['email' || i] AS ids, 'left' AS why, 'granted' AS e`,
   removes: `'k' || i AS k, ['email' || i] AS ids, 'left' AS why, 'granted' AS e`,
   upserts: `'k' || i AS k, 'add' AS op, 'h' || i AS h, ['email' || i] AS ids, CAST(NULL AS varchar[]) AS l, 'granted' AS e`,
