@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { connectors } from '../../connectors/index.ts';
 import { standIns } from '../../sandbox/index.ts';
@@ -33,10 +33,14 @@ describe('the list of connectors', () => {
     for (const [name, standIn] of Object.entries(standIns)) expect(standIn.name).toBe(name);
   });
 
-  test.each(Object.keys(connectors))('%s has a test and a page in the docs', (name) => {
-    expect(existsSync(new URL(`test/connectors/${name}.test.ts`, root))).toBe(true);
-    expect(existsSync(new URL(`docs/connectors/${name}.md`, root))).toBe(true);
-  });
+  test.each(Object.keys(connectors))(
+    '%s has a test, and a page in the docs with its limits, its version and what was never tried',
+    (name) => {
+      expect(existsSync(new URL(`test/connectors/${name}.test.ts`, root))).toBe(true);
+      const page = readFileSync(new URL(`docs/connectors/${name}.md`, root), 'utf8');
+      for (const promised of ['| limits |', 'erase', '## Version, and what was tried']) expect(page).toContain(promised);
+    },
+  );
 
   test.each(Object.values(connectors))('$name keeps what the engine relies on', (connector) => {
     expect(connector.defaultIdentifiers.length).toBeGreaterThan(0);
