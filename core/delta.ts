@@ -30,13 +30,13 @@ export interface RemoveLine {
   readonly k: string;
   /** As sent, from the ledger. */
   readonly ids: readonly string[];
-  /** `changed`: the member stays, these identifiers go. */
+  /** `changed`: the member stays, these identifiers go. `merged`: the record of an id that is another one's now. */
   readonly why: RemoveReason;
   /** What the decision rests on, where the snapshot still knows the person. */
   readonly e?: string;
 }
 
-export type RemoveReason = 'left' | 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'changed';
+export type RemoveReason = 'left' | 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'changed' | 'merged';
 
 export type WithheldReason = 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'rollout' | 'parked';
 /** In the order in which the first one counts. */

@@ -5,6 +5,7 @@ import { writeReceipts } from '../receipts/write.ts';
 import { receiptsQuery } from '../sql/receipts.ts';
 import { attemptOf, rowsOf } from './diff.ts';
 import { holdLease } from './lease.ts';
+import { sealed } from './ledger-check.ts';
 import { closeLog } from './outcome-log.ts';
 import type { CommitInput, Failure, OutcomeCounts, RunPorts, Shard, SyncResult, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
@@ -133,12 +134,6 @@ async function writeGeneration(
     ...(input.list && { list: input.list }),
     ...(plan.rollout !== undefined && plan.rollout.now < 100 && { rollout: plan.rollout.now }),
   };
-}
-
-export async function sealed(ports: RunPorts, files: LedgerFile['files']): Promise<LedgerFile> {
-  const checksums = [];
-  for (const location of files.locations) checksums.push(await ports.store.files.checksum(location));
-  return { files, checksums };
 }
 
 /** Members of a generation by what is known of them. */

@@ -3,7 +3,7 @@ import { estimate } from '../delivery/estimate.ts';
 import { identifierText, type RemoveLine, type RemoveReason, type UpsertLine, WITHHELD, type WithheldReason } from '../delta.ts';
 import { prepareIdentifiers } from '../identifiers.ts';
 import type { Basis, Column } from '../model.ts';
-import type { FileSet, Relation, Row } from '../ports.ts';
+import type { FileSet, LedgerFile, Relation, Row } from '../ports.ts';
 import { valueOf } from '../sql/canonical.ts';
 import {
   CANDIDATE_COLUMNS,
@@ -18,12 +18,14 @@ import {
   touchedQuery,
   touchedSeedQuery,
 } from '../sql/delta.ts';
-import { assertLedgerWhole } from './ledger-check.ts';
+import { movedCountQuery, survivorsQuery } from '../sql/merges.ts';
+import { assertLedgerWhole, sealed } from './ledger-check.ts';
 import type { RunPorts, Shard, SyncCounts, SyncPlan, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
 import {
   ledgerRelation,
   linesRelation,
+  movedRelation,
   type Resolved,
   rejectionRelation,
   relationOf,
@@ -67,15 +69,22 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
 
     const prefix = `runs/${run}/${destination}/${attemptOf(ports)}`;
     const at = (name: string): string => store.files.location(`${prefix}/${name}`);
+    const { membership } = resolved.connector;
+    const moved = snapshot.moved && movedRelation(snapshot.moved);
+    // A list of identifiers keeps what merged ids share; a list of persons loses the record of the id that is none any more (docs/adr/0080).
+    const known = pointer?.members ?? null;
+    const ledger =
+      known && moved && membership === 'identifier' ? await underSurvivors(ports, known, moved, at('ledger')) : known;
     const base = {
       snapshot: snapshotRelation(snapshot),
-      ledger: ledgerRelation(pointer?.members),
+      ledger: ledgerRelation(ledger),
       rejections: rejectionRelation(pointer?.rejections),
+      ...(moved && membership === 'member' && { moved }),
     };
     const found = await warehouse.materialize(candidatesQuery(index, mode, base, rollout < 100), at('candidates'));
     const candidates = relationOf(found, CANDIDATE_COLUMNS);
     const tally = new Tally(await warehouse.rows(candidateCountsQuery(candidates)));
-    const members = pointer?.members.files.rows ?? 0;
+    const members = ledger?.files.rows ?? 0;
     const allLeave = mode === 'mirror' && rollout === 100;
     const stayed = allLeave ? 0 : count((await warehouse.rows(stayedQuery({ ...base, candidates })))[0]?.['n']);
 
@@ -96,7 +105,6 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
     }
 
     const raw = linesRelation(rawRemoves, REMOVE_LINE_COLUMNS);
-    const { membership } = resolved.connector;
     const removes = await warehouse.materialize(
       removesQuery(membership, { raw_removes: raw, ledger: base.ledger }),
       at('removes'),
@@ -125,7 +133,7 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
       counts,
       ...estimate(resolved.connector, toSend, resolved.destination.budget),
       policy: ports.workspace.consent.version,
-      ledger: pointer?.members ?? null,
+      ledger,
       rejections: pointer?.rejections ?? null,
       removes,
       removeShards,
@@ -134,6 +142,14 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
       receipt: receiptTerms(resolved),
     } satisfies SyncPlan;
   };
+}
+
+/** The ledger with the rows of merged ids moved to their survivors; the ledger itself where no row is one's. */
+async function underSurvivors(ports: RunPorts, ledger: LedgerFile, moved: Relation, prefix: string): Promise<LedgerFile> {
+  const relations = { ledger: ledgerRelation(ledger), moved };
+  const [row] = await ports.warehouse.rows(movedCountQuery(relations));
+  if (count(row?.['n']) === 0) return ledger;
+  return sealed(ports, await ports.warehouse.materialize(survivorsQuery(relations), prefix));
 }
 
 /** What every receipt of the delivery will say alike, as it is when the delta is made. */

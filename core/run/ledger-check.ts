@@ -1,4 +1,5 @@
-import type { Files, Pointer } from '../ports.ts';
+import type { Files, LedgerFile, Pointer } from '../ports.ts';
+import type { RunPorts } from './ports.ts';
 import { ledgerFilesOf } from './relations.ts';
 
 /** A ledger file is not what was written. Nothing is planned or sent on it. */
@@ -34,4 +35,11 @@ export async function assertLedgerWhole(files: Files, sync: string, pointer: Poi
       if (found.sha256 !== expected.sha256) throw new LedgerDamaged(sync, pointer?.generation ?? '?', `${name} was altered`);
     }
   }
+}
+
+/** Files of a ledger with the checksums they are looked at by from now on. */
+export async function sealed({ store }: Pick<RunPorts, 'store'>, files: LedgerFile['files']): Promise<LedgerFile> {
+  const checksums = [];
+  for (const location of files.locations) checksums.push(await store.files.checksum(location));
+  return { files, checksums };
 }

@@ -1,10 +1,11 @@
 import { keepPolicy } from '../consent-versions.ts';
-import type { Relation } from '../ports.ts';
+import type { FileSet, Relation } from '../ports.ts';
+import { movedQuery } from '../sql/merges.ts';
 import { type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
 import { attemptOf } from './diff.ts';
 import type { PolicyVersions, RunDocument, RunPorts, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
-import { ledgerRelation, mostOf, resolveSync, saltOf, snapshotRelation, UnknownName } from './relations.ts';
+import { ledgerRelation, mostOf, movedRelation, resolveSync, saltOf, snapshotRelation, UnknownName } from './relations.ts';
 import { stopRelation } from './stops.ts';
 
 /** Rule -> snapshot, once for all syncs of the audience. Immutable: everything after reads it, and no activation table again. */
@@ -14,15 +15,37 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
     await keepPolicy(ports.store.documents, ports.workspace);
     const ledgers = await ledgersOf(ports, audience, destinations);
     const stops = await stopRelation(ports, `runs/${run}/stops/${attemptOf(ports)}`, tick);
-    const spec = { ...snapshotSpec(ports, audience, destinations, tick, ledgers), ...(stops && { stops }) };
-    const prefix = ports.store.files.location(`runs/${run}/snapshot/${attemptOf(ports)}`);
-    const files = await ports.warehouse.materialize(snapshotQuery(spec), prefix);
+    const prefix = `runs/${run}/snapshot/${attemptOf(ports)}`;
+    const moved = await movedIds(ports, tick, `${prefix}/merges`);
+    const spec = {
+      ...snapshotSpec(ports, audience, destinations, tick, ledgers),
+      moved: moved && movedRelation(moved),
+      ...(stops && { stops }),
+    };
+    const files = await ports.warehouse.materialize(snapshotQuery(spec), ports.store.files.location(`${prefix}/members`));
     const [row] = await ports.warehouse.rows({
       sql: 'SELECT count(*) AS n FROM snapshot WHERE matched',
       relations: { snapshot: snapshotRelation({ files }) },
     });
-    return { files, matched: Number(row?.['n'] ?? 0), policies: await policyVersions(ports, audience) };
+    return {
+      files,
+      matched: Number(row?.['n'] ?? 0),
+      ...(moved && { moved }),
+      policies: await policyVersions(ports, audience),
+    };
   };
+}
+
+/** Who was merged into whom as of the tick, kept as a file; null where nobody was, and without a table that could say so. */
+export async function movedIds(
+  { workspace, memberKey, warehouse, store }: RunPorts,
+  tick: number,
+  key: string,
+): Promise<FileSet | null> {
+  const query = movedQuery(workspace, tick, memberKey);
+  if (query === null) return null;
+  const files = await warehouse.materialize(query, store.files.location(key));
+  return files.rows === 0 ? null : files;
 }
 
 /** The ledgers that the snapshot of an audience must look at, by destination. */

@@ -2,11 +2,11 @@ import type { Pointer } from '../ports.ts';
 import { PARK_AFTER } from '../sql/delta.ts';
 import { parkedQuery } from '../sql/ledger.ts';
 import { ulid, ulidTime } from '../ulid.ts';
-import { commitTask, ledgerCounts, sealed } from './commit.ts';
+import { commitTask, ledgerCounts } from './commit.ts';
 import { StalePlan } from './deliver.ts';
 import { attemptOf } from './diff.ts';
 import { type HeldLease, holdLease } from './lease.ts';
-import { assertLedgerWhole, LedgerDamaged } from './ledger-check.ts';
+import { assertLedgerWhole, LedgerDamaged, sealed } from './ledger-check.ts';
 import { PointerDamaged } from '../pointer-damaged.ts';
 import type { JournalFor, RunDocument, RunInput, RunPorts, SyncPlan } from './ports.ts';
 import { syncKey } from './ports.ts';
@@ -181,7 +181,7 @@ export async function refuseWithdrawn(ports: RunPorts, document: RunDocument, no
   const { run, audience } = document.of;
   for (const [destination, n] of await withheldSince(ports, document, now)) {
     throw new PlanRefused(
-      `${n} ${n === 1 ? 'member' : 'members'} of plan ${run} may not be sent to ${destination} any more (consent withdrawn, erased or excluded since). ` +
+      `${n} ${n === 1 ? 'member' : 'members'} of plan ${run} may not be sent to ${destination} any more (consent withdrawn, erased, excluded or merged into somebody else since). ` +
         `Nothing was sent. Make a new one: sluice plan ${audience}`,
     );
   }

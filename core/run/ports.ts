@@ -61,6 +61,8 @@ export type RunIdentity = Omit<RunInput, 'until' | 'approved'>;
 export interface Snapshot {
   readonly files: FileSet;
   readonly matched: number;
+  /** Who was merged into whom, MOVED_COLUMNS; left out where nobody was. */
+  readonly moved?: FileSet;
   /** The policies it was made under. */
   readonly policies?: PolicyVersions;
 }

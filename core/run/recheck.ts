@@ -2,9 +2,9 @@ import type { FileSet, Relation, StopEntry } from '../ports.ts';
 import { snapshotQuery } from '../sql/snapshot.ts';
 import { demandedSql } from '../sql/stops.ts';
 import { attemptOf } from './diff.ts';
-import { snapshotSpec } from './materialize.ts';
+import { movedIds, snapshotSpec } from './materialize.ts';
 import type { RunDocument, RunPorts, SyncPlan, Tasks } from './ports.ts';
-import { snapshotRelation } from './relations.ts';
+import { movedRelation, snapshotRelation } from './relations.ts';
 import { stopRelation } from './stops.ts';
 
 /** How long a delivery sends on decisions that nobody looked at again, milliseconds: then its turn ends, and the consents are asked once more. */
@@ -22,7 +22,8 @@ export async function withheldSince(ports: RunPorts, document: Deciding, now: nu
   const found = new Map<string, number>();
   for await (const { plan, relations } of decidedAnew(ports, document, now)) {
     const [row] = await ports.warehouse.rows({
-      sql: `SELECT count(*) AS n FROM upserts u JOIN snapshot s ON s.member = u.k WHERE s.withheld_${plan.index} IS NOT NULL`,
+      sql: `SELECT count(*) AS n FROM upserts u LEFT JOIN moved v ON v.member = u.k LEFT JOIN snapshot s ON s.member = u.k
+WHERE s.withheld_${plan.index} IS NOT NULL OR v.member IS NOT NULL`,
       relations,
     });
     const n = Number(row?.['n'] ?? 0);
@@ -43,8 +44,8 @@ export async function stopRefused(ports: RunPorts, document: Deciding, now: numb
     const [files] = await ports.warehouse.unload(
       {
         sql: `SELECT member, since, 0 AS shard FROM (
-  SELECT s.member AS member, ${demandedSql(`s.evidence_${plan.index}`)} AS since
-  FROM upserts u JOIN snapshot s ON s.member = u.k
+  SELECT u.k AS member, ${demandedSql(`s.evidence_${plan.index}`)} AS since
+  FROM upserts u LEFT JOIN moved v ON v.member = u.k JOIN snapshot s ON s.member = coalesce(v.survivor, u.k)
   WHERE s.withheld_${plan.index} IN ('erased', 'no-consent')
 ) x WHERE since IS NOT NULL`,
         relations,
@@ -78,7 +79,7 @@ async function* entriesOf(ports: RunPorts, files: FileSet | undefined): AsyncIte
 
 interface Anew {
   readonly plan: SyncPlan;
-  readonly relations: { readonly upserts: Relation; readonly snapshot: Relation };
+  readonly relations: { readonly upserts: Relation; readonly snapshot: Relation; readonly moved: Relation };
   readonly prefix: string;
 }
 
@@ -89,14 +90,20 @@ async function* decidedAnew(ports: RunPorts, { of, plans }: Deciding, now: numbe
   const prefix = `runs/${of.run}/recheck/${attemptOf(ports)}`;
   const destinations = plans.map((one) => one.destination);
   const stops = await stopRelation(ports, prefix, now);
-  const spec = { ...snapshotSpec(ports, of.audience, destinations, now, new Map()), ...(stops && { stops }) };
+  const found = await movedIds(ports, now, `${prefix}/merges`);
+  const moved = movedRelation(found);
+  const spec = {
+    ...snapshotSpec(ports, of.audience, destinations, now, new Map()),
+    moved: found && moved,
+    ...(stops && { stops }),
+  };
   const files = await ports.warehouse.materialize(snapshotQuery(spec), ports.store.files.location(`${prefix}/snapshot`));
   for (const plan of upserts) {
     const locations = plan.upsertShards.map((shard) => ports.store.files.location(shard.key));
     const lines: FileSet = { format: 'jsonl', locations, rows: 0, bytes: 0 };
     yield {
       plan,
-      relations: { upserts: { files: lines, columns: { k: 'varchar' } }, snapshot: snapshotRelation({ files }) },
+      relations: { upserts: { files: lines, columns: { k: 'varchar' } }, snapshot: snapshotRelation({ files }), moved },
       prefix,
     };
   }

@@ -4,6 +4,7 @@ import { withLimits } from '../identity.ts';
 import type { Audience, Destination, Sync } from '../model.ts';
 import type { FileSet, LedgerFile, Pointer, Relation } from '../ports.ts';
 import { LEDGER_COLUMNS, REJECTION_COLUMNS } from '../sql/delta.ts';
+import { MOVED_COLUMNS } from '../sql/merges.ts';
 import { SNAPSHOT_COLUMNS } from '../sql/snapshot-columns.ts';
 import type { RunPorts, Snapshot } from './ports.ts';
 
@@ -70,6 +71,8 @@ export const rejectionRelation = (file: LedgerFile | null | undefined): Relation
   files: file?.files ?? EMPTY,
   columns: REJECTION_COLUMNS,
 });
+
+export const movedRelation = (files: FileSet | null): Relation => ({ files: files ?? EMPTY, columns: MOVED_COLUMNS });
 
 export const snapshotRelation = (snapshot: Pick<Snapshot, 'files'>): Relation => ({
   files: snapshot.files,

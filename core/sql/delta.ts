@@ -38,6 +38,8 @@ export interface DiffRelations {
   readonly snapshot: Relation;
   readonly ledger: Relation;
   readonly rejections: Relation;
+  /** Merged ids, MOVED_COLUMNS, where their records must go from a platform that holds one a person. */
+  readonly moved?: Relation;
 }
 
 /**
@@ -46,11 +48,24 @@ export interface DiffRelations {
  * An unmatched ledger member of a non-mirror sync stays, unless withheld. Outside a rollout members stay as they are, unless withheld;
  * who is gone from the customers is no such member, and what a destination did not answer for is settled. `demanded`: withheld because the
  * person refused or asked to be forgotten, not for want of a record.
+ * The record of a merged id goes in every mode, as soon as the survivor is looked at or held: nobody is there twice.
  *
  * @param rollout whether the sync has one, and so the snapshot the column `outside_<i>`
  */
 export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelations, rollout = false): Query {
   const left = mode === 'mirror' ? `'remove'` : 'NULL';
+  const { moved } = relations;
+  const gone = moved ? `CASE WHEN w.member IS NOT NULL OR o.member IS NOT NULL THEN 'remove' ELSE ${left} END` : left;
+  const why = moved ? `CASE WHEN v.member IS NULL THEN 'left' ELSE coalesce(w.withheld_${sync}, 'merged') END` : `'left'`;
+  const demandedOf = (s: string): string =>
+    `coalesce(${s}.withheld_${sync} IN ('erased', 'no-consent') AND ${demandedSql(`${s}.evidence_${sync}`)} IS NOT NULL, FALSE)`;
+  const demanded = moved ? `CASE WHEN s.member IS NULL THEN ${demandedOf('w')} ELSE ${demandedOf('s')} END` : demandedOf('s');
+  const survivors = moved
+    ? `
+  LEFT JOIN moved v ON v.member = l.member
+  LEFT JOIN snapshot w ON w.member = v.survivor
+  LEFT JOIN ledger o ON o.member = v.survivor`
+    : '';
   const outside = `s.outside_${sync}`;
   const stays = rollout ? `\n      WHEN ${outside} AND l.hash <> '' THEN NULL` : '';
   const waits = rollout ? `\n      WHEN ${outside} AND l.member IS NULL THEN 'rollout'` : '';
@@ -58,7 +73,7 @@ export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelatio
   const sql = `SELECT member, op, reason, held, matched, hash, demanded FROM (
   SELECT coalesce(s.member, l.member) AS member,
     CASE
-      WHEN s.member IS NULL THEN ${left}
+      WHEN s.member IS NULL THEN ${gone}
       WHEN s.withheld_${sync} IS NOT NULL AND l.member IS NOT NULL THEN 'remove'
       WHEN NOT s.matched AND l.member IS NULL THEN NULL
       WHEN s.withheld_${sync} IS NOT NULL THEN 'withhold'
@@ -69,16 +84,17 @@ export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelatio
       WHEN l.member IS NOT NULL THEN 'update'
       ELSE 'add'
     END AS op,
-    CASE WHEN s.member IS NULL THEN 'left' WHEN s.withheld_${sync} IS NULL AND NOT s.matched THEN 'left' ELSE s.withheld_${sync} END AS reason,
+    CASE WHEN s.member IS NULL THEN ${why} WHEN s.withheld_${sync} IS NULL AND NOT s.matched THEN 'left' ELSE s.withheld_${sync} END AS reason,
     l.member IS NOT NULL AS held,
     coalesce(s.matched, FALSE) AS matched,
     s.hash_${sync} AS hash,
-    coalesce(s.withheld_${sync} IN ('erased', 'no-consent') AND ${demandedSql(`s.evidence_${sync}`)} IS NOT NULL, FALSE) AS demanded
+    ${demanded} AS demanded
   FROM snapshot s
   FULL OUTER JOIN ledger l ON s.member = l.member
-  LEFT JOIN rejections r ON r.member = s.member
+  LEFT JOIN rejections r ON r.member = s.member${survivors}
 ) x WHERE op IS NOT NULL`;
-  return { sql, relations: { ...relations } };
+  const { snapshot, ledger, rejections } = relations;
+  return { sql, relations: { snapshot, ledger, rejections, ...(moved && { moved }) } };
 }
 
 /** Counts of the candidates by op, reason, held, matched and demanded; `n` rows each. */

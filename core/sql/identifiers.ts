@@ -33,6 +33,8 @@ export interface IdentifierSource {
   readonly consents?: { readonly relation: string; readonly purposes: number } | undefined;
   /** Relation `customer_id` to which the work can be limited. */
   readonly wanted?: string | undefined;
+  /** Relation of merged ids, columns MOVED_COLUMNS of core/sql/merges.ts: an id stands for its survivor then. */
+  readonly moved?: string | undefined;
 }
 
 /** Name of the relation that `identifierExpressions` makes. */
@@ -68,7 +70,7 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   const where = (conditions: readonly string[]): string => (conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`);
   const usable = usableConditions(source);
   const trust = trustSql(source);
-  const union = rows.join('\n      UNION ALL\n      ');
+  const union = asSurvivors(source, rows);
   const entries = (
     only: readonly string[],
   ): string => `SELECT i.customer_id, i.value, i.namespace || ${UNIT} || i.value AS entry, ${tag}${levels} AS tag, ${tag} AS tag_order,
@@ -88,7 +90,7 @@ export function identifierExpressions(source: IdentifierSource): readonly string
     // Who they are is found without sorting, and without looking at values: a few too many do no harm.
     `${MANY} AS (
   SELECT i.customer_id FROM (
-      ${rowsOf(source, 'blank ones too').join('\n      UNION ALL\n      ')}
+      ${asSurvivors(source, rowsOf(source, 'blank ones too'))}
     ) i${where(limits)} GROUP BY i.customer_id HAVING count(*) > ${SLOTS}
 )`,
     `${REST} AS (
@@ -103,6 +105,17 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   ) i WHERE i.n > ${SLOTS} GROUP BY i.customer_id
 )`,
   ];
+}
+
+/** All rows, those of merged ids under the survivor where the policy says that they are the survivor's, else left out. */
+function asSurvivors({ moved, policy }: IdentifierSource, rows: readonly string[]): string {
+  const union = rows.join('\n      UNION ALL\n      ');
+  if (moved === undefined) return union;
+  return `SELECT coalesce(g.to_id, r.customer_id) AS customer_id, r.namespace, r.value, r.verified, r.trust, r.last_seen, r.first_seen
+      FROM (
+      ${union}
+      ) r (customer_id, namespace, value, verified, trust, last_seen, first_seen)
+      LEFT JOIN ${moved} g ON g.from_id = r.customer_id${policy.survivorship === 'all' ? '' : '\n      WHERE g.from_id IS NULL OR g.stands'}`;
 }
 
 /** `chooseIdentifiers` of core/identity.ts in SQL: more is better, and unknown is worst. */
@@ -169,8 +182,9 @@ export const boundKey = (namespace: string, value: string): string =>
 
 /** The tables' rows and the customers' own columns; none when the columns alone, read in the pass over the customers, say it all. */
 function rowsOf(source: IdentifierSource, take: 'usable ones' | 'blank ones too' = 'usable ones'): readonly string[] {
-  const { customers, tables, namespaces, consents } = source;
-  const columnsAlone = tables.length === 0 && consents === undefined && usableConditions(source).length === 0;
+  const { customers, tables, namespaces, consents, moved } = source;
+  const more = consents !== undefined || moved !== undefined || usableConditions(source).length > 0;
+  const columnsAlone = tables.length === 0 && !more;
   if (namespaces.length === 0 || columnsAlone) return [];
   const wanted = namespaces.map(quoteText).join(', ');
   const fromTables = tables.map((table) => {

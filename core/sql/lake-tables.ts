@@ -6,6 +6,7 @@ import {
   REMOVE_LINE_COLUMNS,
   UPSERT_LINE_COLUMNS,
 } from './delta.ts';
+import { MOVED_COLUMNS } from './merges.ts';
 import { RECEIPT_COLUMNS } from './receipts.ts';
 import { SNAPSHOT_COLUMNS } from './snapshot-columns.ts';
 
@@ -37,6 +38,7 @@ export const LAKE_COLUMNS: Readonly<Record<string, string>> = {
   ...REMOVE_LINE_COLUMNS,
   ...UPSERT_LINE_COLUMNS,
   ...LOG_COLUMNS,
+  ...MOVED_COLUMNS,
   ...RECEIPT_COLUMNS,
   ...SNAPSHOT_COLUMNS,
 };

@@ -11,7 +11,7 @@ import {
   identifiersSql,
 } from './identifiers.ts';
 import { NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
-import { MERGED, mergeExpressions } from './merges.ts';
+import { MERGED, mergeExpressions, MOVED, movedExpression } from './merges.ts';
 import { LEVELS, Purposes } from './purposes.ts';
 import {
   ERASED,
@@ -36,6 +36,8 @@ export interface SnapshotSpec {
   readonly only?: string;
   /** The stop list (STOP_COLUMNS); left out when it is empty. */
   readonly stops?: Relation;
+  /** MOVED as it was materialized for the run, null where nobody is merged; left out, the query finds the merges itself. */
+  readonly moved?: Relation | null;
 }
 
 export interface SnapshotSync {
@@ -84,7 +86,12 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const excluded = audience.exclude.map((name) => audiences.named(name));
   const ledgers = spec.syncs.filter(({ ledger }) => ledger !== undefined);
   const tables = (role: Role): readonly Table[] => workspace.tables.filter((table) => table.role === role);
-  const merges = mergeExpressions(tables('identity-changes'), tick);
+  const changes = spec.moved === undefined ? tables('identity-changes') : [];
+  const merges =
+    changes.length === 0 ? [] : [...mergeExpressions(changes, tick), movedExpression(customers, spec.memberKeySecret)];
+  const moved = spec.moved || merges.length > 0 ? MOVED : undefined;
+  // Trino computes an expression anew in every place that names it: the plain one is the shorter.
+  const merged = spec.moved ? MOVED : merges.length > 0 ? MERGED : undefined;
   const { only: one } = spec;
   const all = ledgers.length > 0 || one !== undefined;
   const wantedName = one !== undefined || (narrow && ledgers.length === 0) ? WANTED : undefined;
@@ -92,7 +99,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     tables: tables('consents'),
     purposes: spec.syncs.map(({ purpose }) => purpose),
     tick,
-    merged: merges.length > 0 ? MERGED : undefined,
+    merged,
     wanted: wantedName,
   });
   const erasures = tables('erasures');
@@ -106,11 +113,16 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     policy: workspace.identity,
     consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length } : undefined,
     wanted: wantedName,
+    moved,
   };
+  // Whoever was merged away is no person any more: their row counts only while the survivor has none, and then as the survivor's.
+  const customerId = moved === undefined ? audiences.customerId : `coalesce(g.to_id, ${audiences.customerId})`;
+  const survivors = moved === undefined ? '' : `\n  LEFT JOIN ${moved} g ON g.from_id = ${audiences.customerId}`;
+  const alive = moved === undefined ? [] : ['(g.from_id IS NULL OR g.stands)'];
   const traits = new Map(spec.syncs.flatMap((sync) => sync.traits.map((column) => [column.name, column] as const)));
   const columns = [
-    `${audiences.customerId} AS customer_id`,
-    `${memberSql(spec.memberKeySecret, audiences.customerId)} AS member`,
+    `${customerId} AS customer_id`,
+    `${memberSql(spec.memberKeySecret, customerId)} AS member`,
     ...(all ? [`${matched} AS matched`] : []),
     `${excluded.length === 0 ? 'FALSE' : excluded.join(' OR ')} AS excluded`,
     ...consent.residence(customers),
@@ -121,15 +133,19 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
       (column) => `${canonicalText(`c.${quoteName(column.name)}`, column)} AS ${quoteName(`trait ${column.name}`)}`,
     ),
   ];
-  const only = `\n  WHERE ${one === undefined ? matched : `${audiences.customerId} = ${quoteText(one)}`}`;
+  const whereOf = (conditions: readonly string[]): string =>
+    conditions.length === 0 ? '' : `\n  WHERE ${conditions.join(' AND ')}`;
+  const only = one === undefined ? matched : `${customerId} = ${quoteText(one)}`;
   const people = `${PEOPLE} AS (
   SELECT ${columns.join(',\n    ')}
-  FROM ${audiences.from()}${all && one === undefined ? '' : only}
+  FROM ${audiences.from()}${survivors}${whereOf([...(all && one === undefined ? [] : [only]), ...alive])}
 )`;
   const wanted =
     identifiers.wanted === undefined
       ? []
-      : [`${WANTED} AS (SELECT ${audiences.customerId} AS customer_id FROM ${quoteTable(customers.physicalName)} c${only})`];
+      : [
+          `${WANTED} AS (SELECT ${customerId} AS customer_id FROM ${quoteTable(customers.physicalName)} c${survivors}${whereOf([only, ...alive])})`,
+        ];
 
   const perSync = spec.syncs.map((sync) =>
     syncColumns(sync, identifiers, consent, { erasures: erasures.length > 0, stops: stops !== undefined }),
@@ -145,7 +161,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     ...perSync.flat(),
   ];
   const joins = [
-    ...ledgers.map(({ index }) => `LEFT JOIN sluice_ledger_${index} l_${index} ON l_${index}.member = p.member`),
+    ...ledgers.map(({ index }) => `LEFT JOIN ${heldSql(index, moved)} l_${index} ON l_${index}.member = p.member`),
     ...(erasures.length === 0 ? [] : [`LEFT JOIN ${ERASED} x ON x.customer_id = p.customer_id`]),
     ...(stops === undefined ? [] : [`LEFT JOIN ${STOPPED} t ON t.member = p.member`]),
     ...identifierJoins(identifiers, 'p.customer_id'),
@@ -166,12 +182,12 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     }),
   ];
   const expressions = [
+    ...merges,
     ...audiences.expressions(),
     ...wanted,
     people,
-    ...merges,
-    ...erasedExpression(erasures, tick, merges.length > 0),
-    ...(stops === undefined ? [] : [stoppedExpression(spec.syncs, merges.length > 0 ? MERGED : undefined, spec.memberKeySecret)]),
+    ...erasedExpression(erasures, tick, merged),
+    ...(stops === undefined ? [] : [stoppedExpression(spec.syncs, merged, spec.memberKeySecret)]),
     ...consent.expressions(),
     `${DECIDED} AS (
   ${consent.decided(PEOPLE)}
@@ -184,11 +200,12 @@ FROM (
   SELECT ${inner.join(',\n    ')}
   FROM ${[`${DECIDED} p`, ...joins].join('\n  ')}
 ) y${ledgers.length === 0 || one !== undefined ? '' : `\nWHERE ${where.join(' OR ')}`}`;
-  const read = [...audiences.tables(), ...identifiers.tables, ...tables('consents'), ...erasures, ...tables('identity-changes')];
+  const read = [...audiences.tables(), ...identifiers.tables, ...tables('consents'), ...erasures, ...changes];
   return {
     sql,
     tables: [...new Map(read.map((table) => [table.physicalName, table])).values()],
     relations: {
+      ...(spec.moved && { [MOVED]: spec.moved }),
       ...Object.fromEntries(
         ledgers.flatMap(({ index, ledger }) => (ledger === undefined ? [] : [[`sluice_ledger_${index}`, ledger]])),
       ),
@@ -198,6 +215,12 @@ FROM (
 }
 
 const WANTED = 'sluice_wanted';
+
+/** Who is held, by the key of who they are now. */
+const heldSql = (index: number, moved: string | undefined): string =>
+  moved === undefined
+    ? `sluice_ledger_${index}`
+    : `(SELECT DISTINCT coalesce(g.survivor, l.member) AS member FROM sluice_ledger_${index} l LEFT JOIN ${moved} g ON g.member = l.member)`;
 
 /** A bucket out of 10,000 by the name of the audience and the customer: the same people for as long as both keep their names. */
 const holdoutSql = ({ name, holdout }: Audience): string =>

@@ -3,7 +3,6 @@ import type { Query, Relation } from '../ports.ts';
 import { hashHex } from './canonical.ts';
 import { fieldOf } from './event.ts';
 import { instantLiteral, millisecondsOf, quoteName, quoteTable, quoteText } from './literal.ts';
-import { MERGED } from './merges.ts';
 
 /** The stop list as a relation of our own files: JSON lines of `StopEntry`, its `at` as `since`, because `at` is a word of SQL. */
 export const STOPS = 'sluice_stops';
@@ -18,12 +17,13 @@ export const STOPPED = 'sluice_stopped';
 export const memberSql = (secret: string, id: string): string => hashHex(`${quoteText(secret)} || ${id}`, 32);
 
 /** Customers whose erasure was asked for by now and since when, ids that were merged away as the survivor. */
-export function erasedExpression(tables: readonly Table[], tick: number, merged: boolean): readonly string[] {
+export function erasedExpression(tables: readonly Table[], tick: number, merged: string | undefined): readonly string[] {
   if (tables.length === 0) return [];
   const all = tables.map((table) => erasureRows(table, tick)).join(' UNION ALL ');
-  const survivors = merged
-    ? ` UNION ALL SELECT m.to_id, e.since FROM (${all}) e JOIN ${MERGED} m ON m.from_id = e.customer_id`
-    : '';
+  const survivors =
+    merged !== undefined
+      ? ` UNION ALL SELECT m.to_id, e.since FROM (${all}) e JOIN ${merged} m ON m.from_id = e.customer_id`
+      : '';
   return [
     `${ERASED} AS (
   SELECT e.customer_id, min(e.since) AS since FROM (${all}${survivors}) e GROUP BY e.customer_id

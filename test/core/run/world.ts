@@ -20,6 +20,8 @@ export interface Day {
   readonly identifiers?: readonly { id: string; namespace: string; value: string; verified?: boolean | null }[];
   readonly consents?: readonly { id: string; purpose: string; status: string; from: string; to?: string | null }[];
   readonly erasures?: readonly { id: string; at: string }[];
+  /** Merges and splits; only of a world with `merges`. */
+  readonly changes?: readonly { from: string; to: string; kind: string; at: string }[];
 }
 
 /** A real workspace in a folder of its own, real DuckDB, real files, real stand-ins over loopback. */
@@ -65,6 +67,8 @@ export async function makeWorld(options: {
   syncs: string;
   destinations: Readonly<Record<string, string>>;
   audience?: string;
+  /** Whether there is a table of role identity-changes. */
+  merges?: boolean;
   /** Sluice's own waits (back-offs, polls) pass this many times faster; the stand-ins stay in real time. */
   speed?: number;
 }): Promise<World> {
@@ -117,6 +121,19 @@ export async function makeWorld(options: {
       dir,
     ),
   );
+  if (options.merges === true) {
+    file(
+      'contracts/changes.yaml',
+      contract(
+        'identity-changes',
+        property('from', 'string', `, required: true${field('from_id')}`) +
+          property('to', 'string', `, required: true${field('to_id')}`) +
+          property('kind', 'string') +
+          property('at', 'timestamp', field('changed_at')),
+        dir,
+      ).replace('- name: identity-changes', '- name: identity_changes'),
+    );
+  }
   file('policies/consent.yaml', `purposes:\n  ads: { basis: opt-in }\n  mail: { basis: opt-in }\n${COUNTRY}`);
   for (const [name, text] of Object.entries(options.destinations)) file(`destinations/${name}.yaml`, text);
   file(
@@ -163,6 +180,7 @@ ${options.syncs}`,
         (day.consents ?? []).map((one) => ({ ...one, to: one.to ?? null })),
       );
       rows('erasures', day.erasures ?? []);
+      rows('identity-changes', day.changes ?? []);
     },
     async open(work, clock = fast(options.speed ?? 1)) {
       const open = await openWorkspace(dir, { overrideFor: ({ name }) => overrides[name], clock });

@@ -13,6 +13,7 @@ import {
   stayedQuery,
   touchedQuery,
 } from '../../../core/sql/delta.ts';
+import { movedCountQuery, survivorsQuery } from '../../../core/sql/merges.ts';
 import { generationQuery, outcomesQuery, rejectionsQuery } from '../../../core/sql/ledger.ts';
 import { openDuckDb } from '../../../warehouses/duckdb.ts';
 
@@ -27,6 +28,7 @@ const FILES: Readonly<Record<string, string>> = {
   removes: `'k' || i AS k, ['email' || i] AS ids, 'left' AS why, 'granted' AS e`,
   upserts: `'k' || i AS k, 'add' AS op, 'h' || i AS h, ['email' || i] AS ids, CAST(NULL AS varchar[]) AS l, 'granted' AS e`,
   touched: `'k' || i AS member`,
+  moved: `'a' || i AS from_id, 'b' || i AS to_id, false AS stands, 'k' || i AS member, 'k' || (i + 5000) AS survivor`,
   remove_log: `i AS n, 'k' || i AS k, 'delivered' AS o, CAST(NULL AS varchar) AS r`,
   upsert_log: `i AS n, 'k' || i AS k, 'delivered' AS o, CAST(NULL AS varchar) AS r`,
 };
@@ -57,6 +59,9 @@ describe('no join of the diff or the commit compares every row with every other:
   type All = Record<keyof typeof FILES, Relation>;
   const QUERIES: Readonly<Record<string, (all: All) => Query>> = {
     'candidates, mirror': (all) => candidatesQuery(0, 'mirror', all as never),
+    'candidates of merged ids': (all) => candidatesQuery(0, 'upsert', all as never),
+    'merged ids in the ledger': (all) => movedCountQuery(all as never),
+    'the ledger under survivors': (all) => survivorsQuery(all as never),
     'candidates, upsert': (all) => candidatesQuery(0, 'upsert', all as never),
     'candidate counts': (all) => candidateCountsQuery(all['candidates']!),
     stayed: (all) => stayedQuery(all as never),

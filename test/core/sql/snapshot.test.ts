@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { USUAL_IDENTITY } from '../../../core/identity.ts';
 import type { Audience, PurposePolicy, Table, Workspace } from '../../../core/model.ts';
 import { evidenceOf } from '../../../core/evidence.ts';
 import type { Row } from '../../../core/ports.ts';
 import { LEDGER_COLUMNS } from '../../../core/sql/delta.ts';
+import { MOVED_COLUMNS, movedQuery } from '../../../core/sql/merges.ts';
 import { snapshotQuery, type SnapshotSync } from '../../../core/sql/snapshot.ts';
 import { column, table } from '../../warehouses/tables.ts';
 import {
@@ -577,6 +579,72 @@ describe('merged ids', () => {
     world.write(ERASURES, [{ customer_id: 'x', requested_at: '2026-01-05T00:00:00' }]);
     const row = await take([sync()]);
     expect(['new', 'other', 'gone'].map((id) => row(id)?.['withheld_0'])).toEqual([null, 'no-consent', 'erased']);
+  });
+
+  it('whoever was merged away is nobody; only while the survivor has no row of their own theirs stands for it', async () => {
+    world.write(CUSTOMERS, people('b', 'a', 'd', 'c', 'y', 'x'));
+    world.write(CHANGES, [
+      merge('a', 'b', '2026-01-01T00:00:00'),
+      merge('c', 'e', '2026-01-01T00:00:00'),
+      merge('d', 'e', '2026-01-01T00:00:00'),
+      // On a circle of three nobody can be taken for anybody: none of them is sent.
+      merge('x', 'y', '2026-01-01T00:00:00'),
+      merge('y', 'z', '2026-01-02T00:00:00'),
+      merge('z', 'x', '2026-01-03T00:00:00'),
+    ]);
+    world.write(CONSENTS, granted('a', 'c'));
+    const row = await take([sync()]);
+    expect(['a', 'b', 'c', 'd', 'e', 'x', 'y', 'z'].filter((id) => row(id) !== undefined)).toEqual(['b', 'e']);
+    expect([row('b')?.['withheld_0'], row('e')?.['withheld_0']]).toEqual([null, null]);
+  });
+
+  it('identifiers of merged ids are the survivor’s, unless the policy says that they are not', async () => {
+    world.write(CUSTOMERS, people('b'));
+    world.write(CHANGES, [merge('a', 'b', '2026-01-01T00:00:00')]);
+    world.write(CONSENTS, granted('b'));
+    world.write(IDENTIFIERS, [
+      { customer_id: 'a', namespace: 'email', value: 'a@example.com' },
+      { customer_id: 'b', namespace: 'email', value: 'b@example.com' },
+    ]);
+    expect((await take([sync()]))('b')?.['identifiers_0']).toEqual(
+      entries(['email', 'a@example.com'], ['email', 'b@example.com']),
+    );
+    const own = { identity: { ...USUAL_IDENTITY, survivorship: 'survivor' as const } };
+    expect((await take([sync()], { with: own }))('b')?.['identifiers_0']).toEqual(entries(['email', 'b@example.com']));
+    world.write(CUSTOMERS, people('a'));
+    // Theirs is the row that stands for the survivor, so what is filed under it is the survivor's own.
+    expect((await take([sync()], { with: own }))('b')?.['identifiers_0']).toEqual(
+      entries(['email', 'a@example.com'], ['email', 'b@example.com']),
+    );
+  });
+
+  it('says the same whether the query finds the merges itself or is given them', async () => {
+    world.write(CUSTOMERS, people('a', 'b', 'c', 'd'));
+    world.write(CHANGES, [
+      merge('a', 'b', '2026-01-01T00:00:00'),
+      merge('x', 'c', '2026-01-01T00:00:00'),
+      merge('d', 'y', '2026-01-01T00:00:00'),
+    ]);
+    world.write(CONSENTS, granted('a', 'c', 'd'));
+    world.write(ERASURES, [{ customer_id: 'x', requested_at: '2026-01-05T00:00:00' }]);
+    world.write(IDENTIFIERS, [{ customer_id: 'a', namespace: 'email', value: 'a@example.com' }]);
+    const spec = {
+      audience: gold,
+      workspace: workspace(TABLES, [gold]),
+      tick: TICK,
+      memberKeySecret: SECRET,
+      syncs: [sync()],
+    };
+    const moves = movedQuery(spec.workspace, TICK, SECRET);
+    if (moves === null) throw new Error('there is a table of merges');
+    const files = await world.warehouse.materialize(moves, `${world.dir}/moves`);
+    expect(files.rows).toBe(3);
+    const given = snapshotQuery({ ...spec, moved: { files, columns: MOVED_COLUMNS } });
+    expect(given.tables?.map(({ name }) => name)).not.toContain(CHANGES.name);
+    const sorted = (rows: readonly Row[]) => rows.toSorted((a, b) => String(a['member']).localeCompare(String(b['member'])));
+    const rows = sorted(await world.rows(given));
+    expect(rows).toEqual(sorted(await world.rows(snapshotQuery(spec))));
+    expect(rows.filter((one) => one['withheld_0'] === 'erased')).toHaveLength(1);
   });
 
   it('a merge in the future, and one that a split has undone, do not count', async () => {
