@@ -1,6 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { customerAuditText } from '../../../cli/render/audit.ts';
+import { explanationText } from '../../../cli/render/explain.ts';
+import { explain } from '../../../core/explain/explain.ts';
+import { auditCustomer } from '../../../core/receipts/audit.ts';
+import { verifyReceipts } from '../../../core/receipts/verify.ts';
 import { history, plan, status, sync } from '../../../core/run/operations.ts';
 import { type Day, makeWorld, type World } from './world.ts';
 
@@ -35,6 +40,8 @@ const DAY: Day = {
 const HOLDS_WHAT_IS_SENT = /^runs\/[^/]+\/(snapshot|hook|meta|recheck)\//;
 /** Outcome logs lie beside their shards and are looked at all the same. */
 const isLog = (path: string): boolean => path.endsWith('.log');
+
+const PLAIN = (_style: unknown, text: string): string => text;
 
 let world: World;
 afterEach(() => world.close());
@@ -74,6 +81,15 @@ describe('law 9: no personal data in anything that is kept, said or reported', (
       );
     }
     said.push(await world.open((ops) => status(ops)), await world.open((ops) => history(ops)));
+    for (const { id } of DAY.customers) {
+      const [explained, audited, verdict] = await world.open(async ({ ports }) => [
+        await explain(ports, id, { tick: T + days.length }),
+        await auditCustomer(ports, id, T + days.length),
+        await verifyReceipts(ports),
+      ]);
+      expect(audited.receipts.length).toBeGreaterThan(2);
+      said.push(explained, explanationText(explained, PLAIN), audited, customerAuditText(audited), verdict);
+    }
     for (const name of ['webhook', 'meta']) said.push(world.sandbox.platform(name).requests());
 
     const kept = filesBelow(join(world.dir, '.sluice'))
@@ -90,13 +106,19 @@ describe('law 9: no personal data in anything that is kept, said or reported', (
         text: JSON.stringify(rows, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)),
       });
     }
-    // Ledgers, the database, journals and outcome logs are all there to be looked at.
+    // Receipts, ledgers, the database, journals and outcome logs are all there to be looked at.
     expect(
-      ['(rows)', 'store.db', 'journal.jsonl', '.log'].filter((part) => !kept.some(({ path }) => path.includes(part))),
+      ['receipts/dt=', 'receipts/chain/', '(rows)', 'store.db', 'journal.jsonl', '.log'].filter(
+        (part) => !kept.some(({ path }) => path.includes(part)),
+      ),
     ).toEqual([]);
-    const leaks = [...kept, { path: 'what was said', text: JSON.stringify(said) }].flatMap(({ path, text }) =>
-      MARKS.filter((mark) => text.includes(mark)).map((mark) => `${path}: ${mark}`),
-    );
+    const leaks = [
+      ...kept,
+      {
+        path: 'what was said',
+        text: JSON.stringify(said, (_key, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)),
+      },
+    ].flatMap(({ path, text }) => MARKS.filter((mark) => text.includes(mark)).map((mark) => `${path}: ${mark}`));
     expect(leaks).toEqual([]);
   });
 });

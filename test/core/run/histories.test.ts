@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { sha256Hex } from '../../../core/identifiers.ts';
+import { verifyReceipts } from '../../../core/receipts/verify.ts';
 import { sync } from '../../../core/run/operations.ts';
 import { type Day, makeWorld } from './world.ts';
 
@@ -99,6 +100,10 @@ describe('law 6 over random households, address changes, withdrawals, departures
             expect(['end', world.held(name)]).toEqual(['end', entitled(last, phone)]);
             const before = platform.requests().length;
             await world.open((ops) => sync(ops, 'gold', { tick: T + 61_000 }));
+            // Every run that failed on the way has its receipts too, as many as it reported.
+            const verdict = await world.open(({ ports }) => verifyReceipts(ports));
+            expect(verdict.problems).toEqual([]);
+            expect(verdict.unfinished).toEqual([]);
             // Law 13: and then nothing is sent.
             expect(platform.requests().length).toBe(before);
           } finally {
