@@ -86,6 +86,11 @@ export interface Files {
   keyOf(location: string): string;
   /** Writes once, all or nothing; gzip when the key ends in `.gz`. Refuses to overwrite with other content. */
   write(key: string, lines: AsyncIterable<string> | Iterable<string>): Promise<Written>;
+  /**
+   * Takes a file that lies in another of our stores, byte for byte, under a key that is written once like any other. Answers with the
+   * checksum of what stands there then. Throws `MissingFile`, and `FileExists` when the key holds other content.
+   */
+  adopt(key: string, location: string): Promise<{ readonly sha256: string; readonly bytes: number }>;
   /** Lines without their ends; gunzips `.gz`. `from` skips that many lines. Throws `MissingFile`. */
   lines(key: string, from?: number): AsyncIterable<string>;
   /**

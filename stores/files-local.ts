@@ -38,6 +38,7 @@ export function localFiles(root: string): Files {
       return key;
     },
     write: (key, lines) => writeOnce(pathOf(key), key, lines, root),
+    adopt: (key, location) => adoptFile(pathOf(key), key, location, root),
     lines: (key, from) => readLines(pathOf(key), key, from),
     append(key, lines) {
       if (key.endsWith('.gz')) throw new BadKey(key, 'a log is not compressed, so that a line can be added to it');
@@ -53,19 +54,7 @@ export function localFiles(root: string): Files {
     async remove(prefix) {
       await rm(pathOf(prefix), { recursive: true, force: true });
     },
-    async checksum(location) {
-      const hash = createHash('sha256');
-      let bytes = 0;
-      try {
-        for await (const chunk of createReadStream(location, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>) {
-          hash.update(chunk);
-          bytes += chunk.length;
-        }
-      } catch (error) {
-        throw errno(error) === 'ENOENT' ? new MissingFile(location, { cause: error }) : error;
-      }
-      return { sha256: hash.digest('hex'), bytes };
-    },
+    checksum: checksumOf,
   };
 }
 
@@ -98,6 +87,36 @@ async function writeOnce(
     return { key, location: path, lines: count, bytes: (await stat(path)).size };
   } catch (error) {
     throw told(error, key, root);
+  } finally {
+    await unlink(temporary).catch(() => undefined);
+  }
+}
+
+async function checksumOf(location: string): Promise<{ readonly sha256: string; readonly bytes: number }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  try {
+    for await (const chunk of createReadStream(location, { highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+  } catch (error) {
+    throw errno(error) === 'ENOENT' ? new MissingFile(location, { cause: error }) : error;
+  }
+  return { sha256: hash.digest('hex'), bytes };
+}
+
+/** A copy, not a second name: what is done to the original must not be done to it. */
+async function adoptFile(path: string, key: string, location: string, root: string): ReturnType<Files['adopt']> {
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.tmp`);
+  try {
+    await pipeline(createReadStream(location), createWriteStream(temporary, { flags: 'wx', flush: true }));
+    await publish(temporary, path, key);
+    await syncFolder(path);
+    return await checksumOf(path);
+  } catch (error) {
+    throw errno(error) === 'ENOENT' ? new MissingFile(location, { cause: error }) : told(error, key, root);
   } finally {
     await unlink(temporary).catch(() => undefined);
   }

@@ -39,6 +39,7 @@ export function s3Files({ client, bucket, prefix = '' }: S3FilesOptions): Files 
       return key;
     },
     write: (key, lines) => writeOnce(objects, { key, object: objectOf(key), location: `s3://${bucket}/${objectOf(key)}` }, lines),
+    adopt: (key, location) => adopt(client, objects, { key, object: objectOf(key), location }),
     async *lines(key, from = 0) {
       const bytes = await logs.read(objectOf(key));
       if (bytes === undefined) throw new MissingFile(key);
@@ -68,18 +69,57 @@ export function s3Files({ client, bucket, prefix = '' }: S3FilesOptions): Files 
       await objects.remove(found);
     },
     async checksum(location) {
-      const read = location.startsWith(`s3://${bucket}/`)
-        ? await objects.read(location.slice(`s3://${bucket}/`.length))
-        : undefined;
+      const at = `s3://${bucket}/`;
+      const read = location.startsWith(at) ? await objects.read(location.slice(at.length)) : undefined;
       if (read === undefined) throw new MissingFile(location);
-      const hash = createHash('sha256');
-      let bytes = 0;
-      for await (const chunk of read.body as AsyncIterable<Buffer>) {
+      const own = sum();
+      for await (const _ of own.through(read.body));
+      return own.end();
+    },
+  };
+}
+
+/** Through this machine, not by a copy inside S3: whether that may be conditional depends on region and kind of bucket. */
+async function adopt(
+  client: S3Client,
+  objects: Objects,
+  { key, object, location }: { readonly key: string; readonly object: string; readonly location: string },
+): ReturnType<Files['adopt']> {
+  const [, bucket = '', from = ''] = /^s3:\/\/([^/]+)\/(.+)$/.exec(location) ?? [];
+  const source = bucket === '' ? undefined : await new Objects(client, bucket).read(from);
+  if (source === undefined) throw new MissingFile(location);
+  const own = sum();
+  try {
+    await objects.upload(object, own.through(source.body), true, { writer: randomUUID() });
+    return own.end();
+  } catch (error) {
+    if (!(error instanceof Occupied)) throw error;
+    const there = await objects.read(object);
+    if (there === undefined) throw error;
+    const other = sum();
+    for await (const _ of other.through(there.body));
+    const again = await new Objects(client, bucket).read(from);
+    const whole = sum();
+    if (again !== undefined) for await (const _ of whole.through(again.body));
+    const found = other.end();
+    if (whole.end().sha256 !== found.sha256) throw new FileExists(key, { cause: error });
+    return found;
+  }
+}
+
+/** SHA-256 and bytes of what goes through. */
+function sum(): { through(bytes: Readable): AsyncGenerator<Buffer>; end(): { readonly sha256: string; readonly bytes: number } } {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  return {
+    async *through(source) {
+      for await (const chunk of source as AsyncIterable<Buffer>) {
         hash.update(chunk);
         bytes += chunk.length;
+        yield chunk;
       }
-      return { sha256: hash.digest('hex'), bytes };
     },
+    end: () => ({ sha256: hash.digest('hex'), bytes }),
   };
 }
 

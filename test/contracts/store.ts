@@ -189,6 +189,23 @@ export function storeContract(name: string, { open, openAgain }: StoreUnderTest)
         expect(() => files.keyOf('/somewhere/else.parquet')).toThrow(BadKey);
       });
 
+      it('are taken from another store byte for byte, once, and what is done to the original is not done to them', async () => {
+        const { files, receipts } = await begin();
+        const from = await files.write(
+          'runs/01/rows.jsonl',
+          Array.from({ length: 30_000 }, (_, i) => `line ${i}`),
+        );
+        const sum = await files.checksum(from.location);
+        expect(await receipts.adopt('dt=2026-03-01/rows.jsonl', from.location)).toEqual(sum);
+        expect(await receipts.adopt('dt=2026-03-01/rows.jsonl', from.location)).toEqual(sum);
+        const other = await files.write('runs/01/other.jsonl', ['another']);
+        await expect(receipts.adopt('dt=2026-03-01/rows.jsonl', other.location)).rejects.toThrow(FileExists);
+        await expect(receipts.adopt('dt=2026-03-01/none', files.location('runs/01/none'))).rejects.toThrow(MissingFile);
+        await files.remove('runs/01');
+        expect(await receipts.checksum(receipts.location('dt=2026-03-01/rows.jsonl'))).toEqual(sum);
+        expect(await receipts.list('')).toEqual(['dt=2026-03-01/rows.jsonl']);
+      });
+
       it('of receipts have a root of their own, written once too', async () => {
         const { files, receipts } = await begin();
         await receipts.write('chain/vips/meta/00000001.json', ['one']);

@@ -68,6 +68,6 @@ describe('law 3: receipts of a commit that died', () => {
         await world.close();
       }
     }
-    expect(moments).toBe(8);
+    expect(moments).toBe(12);
   });
 });

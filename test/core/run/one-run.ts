@@ -39,18 +39,19 @@ const dying = {
     validate: warehouse.validate.bind(warehouse),
     close: () => warehouse.close(),
     materialize: (...given: Parameters<typeof warehouse.materialize>) =>
-      given[1].includes('/receipts/dt=') ? around(() => warehouse.materialize(...given)) : warehouse.materialize(...given),
+      given[1].includes('/receipts/') ? around(() => warehouse.materialize(...given)) : warehouse.materialize(...given),
   },
   store: {
     ...store,
     receipts: {
       ...store.receipts,
       write: (...given: Parameters<typeof store.receipts.write>) => around(() => store.receipts.write(...given)),
+      adopt: (...given: Parameters<typeof store.receipts.adopt>) => around(() => store.receipts.adopt(...given)),
     },
     documents: {
       ...store.documents,
       put: (...given: Parameters<typeof store.documents.put>) =>
-        given[0] === 'receipts' ? around(() => store.documents.put(...given)) : store.documents.put(...given),
+        given[0].startsWith('receipts') ? around(() => store.documents.put(...given)) : store.documents.put(...given),
     },
     pointers: {
       ...store.pointers,

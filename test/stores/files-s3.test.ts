@@ -1,0 +1,51 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { S3Client } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FileExists, MissingFile } from '../../core/store-errors.ts';
+import { s3Files } from '../../stores/files-s3.ts';
+import { type S3Server, startS3 } from '../support/s3-server.ts';
+
+let root: string;
+let server: S3Server;
+let client: S3Client;
+
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'sluice-s3-files-'));
+  for (const bucket of ['state', 'receipts']) mkdirSync(join(root, bucket));
+  server = await startS3(root);
+  client = new S3Client({
+    endpoint: server.endpoint,
+    region: 'eu-central-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+  });
+});
+afterAll(async () => {
+  client.destroy();
+  await server.close();
+  rmSync(root, { recursive: true });
+});
+
+describe('files in a bucket', () => {
+  it('are taken from another bucket byte for byte, once, also large ones', async () => {
+    const files = s3Files({ client, bucket: 'state', prefix: 'sluice/' });
+    const receipts = s3Files({ client, bucket: 'receipts', prefix: 'sluice/' });
+    // More than one part of an upload.
+    const large = await files.write(
+      'runs/01/receipts.jsonl',
+      Array.from({ length: 400_000 }, (_, i) => `receipt ${i} of many, of a run`),
+    );
+    expect(large.bytes).toBeGreaterThan(8 * 1024 * 1024);
+    const sum = await files.checksum(large.location);
+    for (let i = 0; i < 2; i++) expect(await receipts.adopt('dt=2026-03-01/01/a.jsonl', large.location)).toEqual(sum);
+    expect(await receipts.checksum(receipts.location('dt=2026-03-01/01/a.jsonl'))).toEqual(sum);
+    const small = await files.write('runs/01/other.jsonl', ['another']);
+    expect(await receipts.adopt('dt=2026-03-01/01/b.jsonl', small.location)).toEqual(await files.checksum(small.location));
+    await expect(receipts.adopt('dt=2026-03-01/01/a.jsonl', small.location)).rejects.toThrow(FileExists);
+    await expect(receipts.adopt('dt=2026-03-01/01/c.jsonl', files.location('runs/01/none'))).rejects.toThrow(MissingFile);
+    await expect(receipts.adopt('dt=2026-03-01/01/c.jsonl', '/somewhere/else')).rejects.toThrow(MissingFile);
+    expect(await receipts.list('dt=')).toEqual(['dt=2026-03-01/01/a.jsonl', 'dt=2026-03-01/01/b.jsonl']);
+  });
+});
