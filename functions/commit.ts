@@ -1,0 +1,14 @@
+import { commitTask } from '../core/run/commit.ts';
+import { deployedPorts, deployedStore, s3Client } from './adapters.ts';
+import { environmentOf } from './environment.ts';
+import { lakeSteps } from './lake.ts';
+import { worker } from './worker.ts';
+
+const env = environmentOf('commit', process.env);
+const s3 = s3Client();
+
+/** What writes the ledger and its receipts and moves the pointer: it reads none of the company's tables and no secret. */
+export const handler = worker(
+  async () => deployedPorts(env, deployedStore(env, s3), {}),
+  lakeSteps(env, s3, (ports) => ({ commit: commitTask(ports) })),
+);
