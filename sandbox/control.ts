@@ -13,16 +13,13 @@ const ENTRIES = 1000;
 export function answerControl(method: string, address: URL, body: string, platforms: readonly SandboxPlatform[]): Reply {
   const [, , name, action] = address.pathname.split('/');
   if (name === undefined || name === '') {
-    return {
-      status: 200,
-      json: platforms.map((one) => ({ name: one.name, title: one.title, endpoint: one.endpoint, secret: one.secret })),
-    };
+    return shown(platforms.map((one) => ({ name: one.name, title: one.title, endpoint: one.endpoint, secret: one.secret })));
   }
   const platform = platforms.find((one) => one.name === name);
   if (platform === undefined)
     return { status: 404, json: { error: `no stand-in "${name}"`, known: platforms.map((one) => one.name) } };
   if (method === 'GET' && action === undefined) {
-    return { status: 200, json: describe(platform, address.searchParams.get('entries') === '1') };
+    return shown(describe(platform, address.searchParams.get('entries') === '1'));
   }
   if (method === 'POST' && action === 'reset') {
     platform.reset();
@@ -57,8 +54,22 @@ function describe(platform: SandboxPlatform, entries: boolean): unknown {
     size: held.size,
     ...(entries ? { entries: [...held.values().take(ENTRIES)] } : {}),
   }));
-  return { name: platform.name, title: platform.title, endpoint: platform.endpoint, lists, received };
+  return {
+    name: platform.name,
+    title: platform.title,
+    endpoint: platform.endpoint,
+    faults: platform.faultsSet(),
+    lists,
+    received,
+  };
 }
+
+/** For people, who read it in a terminal. */
+const shown = (value: unknown): Reply => ({
+  status: 200,
+  headers: { 'content-type': 'application/json' },
+  text: `${JSON.stringify(value, null, 2)}\n`,
+});
 
 function jsonOf(body: string): unknown {
   try {

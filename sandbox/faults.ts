@@ -46,6 +46,11 @@ export class Faults {
     this.#set = faults.map((fault) => ({ fault, seen: 0, struck: 0 }));
   }
 
+  /** What is set, and how often each has struck. */
+  list(): readonly (Fault & { readonly struck: number })[] {
+    return this.#set.map(({ fault, struck }) => ({ ...fault, struck }));
+  }
+
   /** The faults that strike this request; each is counted once. */
   take(method: string, route: string): readonly Fault[] {
     const striking: Fault[] = [];

@@ -45,6 +45,8 @@ export interface SandboxPlatform {
   reset(): void;
   /** Replaces the faults; none ends them all. */
   faults(...faults: readonly Fault[]): void;
+  /** The faults that are set, and how often each has struck. */
+  faultsSet(): readonly (Fault & { readonly struck: number })[];
 }
 
 export interface Sandbox {
@@ -161,6 +163,10 @@ class Room implements SandboxPlatform {
 
   faults(...faults: readonly Fault[]): void {
     this.#faults.replace(faults);
+  }
+
+  faultsSet(): readonly (Fault & { readonly struck: number })[] {
+    return this.#faults.list();
   }
 
   async serve(request: IncomingMessage, response: ServerResponse, address: URL): Promise<void> {

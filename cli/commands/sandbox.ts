@@ -26,7 +26,16 @@ export const sandbox: Command = {
 Stand-ins refuse what the platforms refuse, and enforce their rate limits. Faults on demand, for a look at bad days:
 
   curl -d '{"kind":"throttle","times":3}' http://127.0.0.1:${PORT}/_sandbox/meta/faults
+  curl -X DELETE http://127.0.0.1:${PORT}/_sandbox/meta/faults
   curl http://127.0.0.1:${PORT}/_sandbox/meta?entries=1
+
+  throttle      429, or what the platform says instead; "ms" to wait       hang, cut     no answer, half of one
+  error         "status", 500 unless said                                  slow          an answer after "ms"
+  unauthorised  wrong or expired credentials                               html          a page instead of an answer
+  forbidden     a missing permission                                       false-success a failure under a 200
+  list-deleted, terms, quota   as the platform says it                     duplicate     the request counts twice
+  refuse-rows   every nth row of a request: "rows": n
+  With "times": n only the first n requests, with "every": n every nth, with "route" or "method" only those.
 
 Ends with Ctrl-C. --json prints one object when it is ready, and one with what was held and received when it ends.`,
   async run({ arguments: names, values, json, dir, terminal }) {
@@ -114,16 +123,27 @@ function summary(platform: Platform) {
 }
 
 function activity(open: Sandbox): readonly string[] {
-  const rows = open.platforms.map(summary).filter((one) => one.requests > 0 || one.lists.length > 0);
+  const rows = open.platforms
+    .map((platform) => ({ ...summary(platform), faults: platform.faultsSet() }))
+    .filter((one) => one.requests > 0 || one.lists.length > 0 || one.faults.length > 0);
   if (rows.length === 0) return ['Nothing has come yet.'];
+  const faulty = rows.some(({ faults }) => faults.length > 0);
   return table(
-    [{ title: 'platform' }, { title: 'requests' }, { title: 'refused' }, { title: 'rows' }, { title: 'holds' }],
-    rows.map(({ name, requests, refused, rows: sent, lists }) => [
+    [
+      { title: 'platform' },
+      { title: 'requests' },
+      { title: 'refused' },
+      { title: 'rows' },
+      { title: 'holds' },
+      ...(faulty ? [{ title: 'faults set (struck)' }] : []),
+    ],
+    rows.map(({ name, requests, refused, rows: sent, lists, faults }) => [
       name,
       requests,
       refused,
       sent,
       lists.map((list) => `"${list.name}" ${count(list.size)}`).join(', ') || plural(0, 'list'),
+      ...(faulty ? [faults.map((fault) => `${fault.kind} (${fault.struck})`).join(', ')] : []),
     ]),
   );
 }

@@ -238,7 +238,12 @@ describe('the control API', () => {
     await start();
     expect((await control('/words/faults', { method: 'POST', body: '[{"kind":"error"}]' })).status).toBe(200);
     expect((await add('a', 'x')).status).toBe(500);
+    expect(await (await control('/words')).json()).toMatchObject({ faults: [{ kind: 'error', struck: 1 }], lists: [] });
+    expect((await control('/words/faults', { method: 'POST', body: '{"kind":"false-success"}' })).status).toBe(200);
+    expect((await add('a', 'x')).status).toBe(200);
+    expect(sandbox.platform('words').held()).toEqual(new Map());
     expect((await control('/words/faults', { method: 'DELETE' })).status).toBe(204);
+    expect(await (await control('/words')).json()).toMatchObject({ faults: [] });
     expect((await add('a', 'x')).status).toBe(200);
     expect((await control('/words/reset', { method: 'POST' })).status).toBe(204);
     expect(sandbox.platform('words').held()).toEqual(new Map());
