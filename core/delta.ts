@@ -36,7 +36,16 @@ export interface RemoveLine {
   readonly e?: string;
 }
 
-export type RemoveReason = 'left' | 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'changed' | 'merged';
+export type RemoveReason =
+  | 'left'
+  | 'expired'
+  | 'erased'
+  | 'excluded'
+  | 'no-consent'
+  | 'no-identifier'
+  | 'holdout'
+  | 'changed'
+  | 'merged';
 
 export type WithheldReason = 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'rollout' | 'parked';
 /** In the order in which the first one counts. */

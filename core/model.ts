@@ -58,8 +58,29 @@ export interface Table {
   readonly statuses?: Readonly<Record<string, ConsentStatus>>;
   /** `events` only: versions that conditions count, where the table has the field `event_version`. */
   readonly activeVersions?: readonly string[];
+  /** How long its rows and values may be used; for ever when left out. */
+  readonly retention?: TableRetention;
   /** File it came from, relative to the workspace. */
   readonly file: string;
+}
+
+/** How long something may be used (policies/retention.yaml): until it is as old as `period`, by the column that says how old it is. */
+export interface Period {
+  readonly by: Column;
+  readonly period: Duration;
+}
+
+export interface TableRetention {
+  readonly rows?: Period;
+  /** Column -> how long its values may be used; NULL afterwards. */
+  readonly fields: Readonly<Record<string, Period>>;
+}
+
+/** How long our own storage keeps what it has; what is left out stays, deltas a week. */
+export interface RetentionPolicy {
+  readonly storage: Readonly<Partial<Record<'deltas' | 'generations' | 'runs' | 'receipts', Duration>>>;
+  /** Hex SHA-256 of the file, cut to 12; `none` without a file. */
+  readonly version: string;
 }
 
 export type QualityRule =
@@ -263,4 +284,5 @@ export interface Workspace {
   readonly destinations: Readonly<Record<string, Destination>>;
   readonly consent: ConsentPolicy;
   readonly identity: IdentityPolicy;
+  readonly retention: RetentionPolicy;
 }

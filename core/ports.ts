@@ -158,6 +158,8 @@ export interface Pointers {
    * caller holds the sync's lease. Refuses (`PointerConflict`) when there is no such version, and `RangeError` when anything else differs.
    */
   rewrite(sync: string, next: Pointer): Promise<void>;
+  /** Retention alone: takes versions out of the history, when their files are gone. The current one is refused (`RangeError`); others may be gone already. */
+  forget(sync: string, versions: readonly number[]): Promise<void>;
 }
 
 export interface Lease {
@@ -227,6 +229,8 @@ export interface Documents {
   get<T>(kind: string, id: string): Promise<T | null>;
   /** Newest first by id (ULIDs sort by time). */
   list<T>(kind: string, options?: { readonly limit?: number }): Promise<readonly { readonly id: string; readonly document: T }[]>;
+  /** One that is not there is no mistake. */
+  remove(kind: string, id: string): Promise<void>;
 }
 
 /** Somebody who is not to be sent, whatever a delta says that was made before. Keyed hashes only. */

@@ -24,6 +24,9 @@ export function dynamoDocuments(table: Table): Documents {
       const item = await table.get(documentKey(kind, id));
       return item === undefined ? null : documentIn<T>(item);
     },
+    async remove(kind, id) {
+      await table.delete(documentKey(kind, id));
+    },
     async list<T>(kind: string, options: { readonly limit?: number } = {}) {
       const found: { id: string; document: T }[] = [];
       for await (const item of table.query(partition(kind), true)) {

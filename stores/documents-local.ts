@@ -18,6 +18,11 @@ export function localDocuments(db: Database): Documents {
       const row = db.read((sql) => sql.prepare('SELECT body FROM documents WHERE kind = ? AND id = ?').get(kind, id));
       return row === undefined ? null : (JSON.parse(String(row['body'])) as T);
     },
+    async remove(kind, id) {
+      db.transaction((sql) => {
+        sql.prepare('DELETE FROM documents WHERE kind = ? AND id = ?').run(kind, id);
+      });
+    },
     async list<T>(kind: string, options: { readonly limit?: number } = {}) {
       const rows = db.read((sql) =>
         sql.prepare('SELECT id, body FROM documents WHERE kind = ? ORDER BY id DESC LIMIT ?').all(kind, options.limit ?? -1),

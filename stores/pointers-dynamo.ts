@@ -96,6 +96,12 @@ export function dynamoPointers(table: Table, root: string): Pointers {
       for await (const item of table.query(SYNCS, false)) found.push(textOf(item, 'sk'));
       return found;
     },
+    async forget(sync, versions) {
+      // Versions only grow: one that is not current now never will be.
+      const version = numberOf(await table.get(headKey(sync)), 'version');
+      if (versions.includes(version)) throw new RangeError(`Version ${version} of ${sync} is the current one, and is kept.`);
+      for (const one of versions) await table.delete(versionKey(sync, one));
+    },
     async rewrite(sync, next) {
       const kept = await table.get(versionKey(sync, next.version));
       const gone = (): PointerConflict =>

@@ -71,6 +71,13 @@ export function localPointers(db: Database, root: string): Pointers {
       const rows = db.read((sql) => sql.prepare('SELECT DISTINCT sync FROM pointers ORDER BY sync').all());
       return rows.map((row) => String(row['sync']));
     },
+    async forget(sync, versions) {
+      db.transaction((sql) => {
+        const { version } = headOf(sql, sync);
+        if (versions.includes(version)) throw new RangeError(`Version ${version} of ${sync} is the current one, and is kept.`);
+        for (const one of versions) sql.prepare('DELETE FROM pointers WHERE sync = ? AND version = ?').run(sync, one);
+      });
+    },
     async rewrite(sync, next) {
       const body = encodePointer(next, root + sep);
       const checksum = pointerChecksum(sync, next.version, body);

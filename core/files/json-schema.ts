@@ -4,6 +4,7 @@ import { consentSchema } from './consent-policy.ts';
 import { contractSchema } from './contract-schema.ts';
 import { destinationSchema } from './destination.ts';
 import { identitySchema } from './identity-policy.ts';
+import { retentionSchema } from './retention-policy.ts';
 
 const SCHEMAS: Readonly<Record<string, { readonly title: string; readonly schema: z.ZodType }>> = {
   'audience.json': { title: 'A Sluice audience', schema: audienceSchema },
@@ -11,6 +12,7 @@ const SCHEMAS: Readonly<Record<string, { readonly title: string; readonly schema
   'contract.json': { title: 'A contract of activation tables (ODCS 3.1) as Sluice reads it', schema: contractSchema },
   'destination.json': { title: 'A Sluice destination', schema: destinationSchema },
   'identity.json': { title: 'The identity policy of a Sluice workspace', schema: identitySchema },
+  'retention.json': { title: 'The retention policy of a Sluice workspace', schema: retentionSchema },
 };
 
 /** File name under `schemas/` -> its text. Draft 7, which the YAML language server knows best. */

@@ -3,6 +3,7 @@ import type { Scalar } from 'yaml';
 import type { Audience, Table, Workspace } from '../model.ts';
 import type { SqlVerdict, Warehouse } from '../ports.ts';
 import { inOrder } from '../problems.ts';
+import { isNamed } from '../sql/audience.ts';
 import type { Problem } from '../problems.ts';
 import type { RuleId } from './rule-ids.ts';
 import { parseSource, rangeOf, valueOf } from './source.ts';
@@ -23,7 +24,7 @@ export async function sqlProblems(
   for (const audience of Object.values(workspace.audiences)) {
     if (!audience.sql) continue;
     const verdict = await validate(audience.sql.text, workspace.tables);
-    const found = problemOf(verdict, workspace.tables);
+    const found = problemOf(verdict, workspace.tables) ?? retentionProblemOf(audience.sql.text, workspace.tables);
     if (found) place(audience, sources.get(audience.file), found, problems);
   }
   return inOrder(problems);
@@ -35,6 +36,18 @@ interface Found {
   readonly hint?: string;
   /** In the SQL text, from 0. */
   readonly offset?: number;
+}
+
+/** Hand-written SQL reads a table behind a query of its name, which a name with a schema can not be. */
+function retentionProblemOf(sql: string, tables: readonly Table[]): Found | undefined {
+  const table = tables.find((one) => one.retention !== undefined && one.physicalName.includes('.') && isNamed(one, sql));
+  return table === undefined
+    ? undefined
+    : {
+        rule: 'retention-in-sql',
+        message: `The SQL asks "${table.physicalName}", of which policies/retention.yaml lets only a part be used.`,
+        hint: `Give "${table.name}" a physicalName without a schema, or write the rule with "where".`,
+      };
 }
 
 const WANTED = 'Select the customer id alone: SELECT customer_id FROM ...';

@@ -11,8 +11,8 @@ import { readContract } from './contract.ts';
 import type { ContractTable } from './contract.ts';
 import { readDestination } from './destination.ts';
 import { type IdentityScope, readIdentityPolicy } from './identity-policy.ts';
-import { readOtherPolicy } from './other-policies.ts';
 import { resolveReferences } from './references.ts';
+import { NO_RETENTION, type ReadRetention, readRetention } from './retention-policy.ts';
 import { ANY_NAME } from './scope.ts';
 import { parseSource, valueOf, writtenOf } from './source.ts';
 import type { Reported, Source } from './source.ts';
@@ -49,12 +49,15 @@ const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 export function loadWorkspace(files: ReadonlyMap<string, string>, { connectors, environment }: LoadOptions): Loaded {
   const problems: Problem[] = [];
   const contracts = parseAll(named(files, 'contracts', problems), problems);
-  const tables = tablesOf(contracts.flatMap(({ source }) => (source ? readContract(source, environment) : [])));
+  const declared = tablesOf(contracts.flatMap(({ source }) => (source ? readContract(source, environment) : [])));
   const contractsBroken = contracts.some(({ source }) => !source || hasErrors(source));
+  const policies = named(files, 'policies', problems);
+  const retention = readRetentionFile(policies, declared, !contractsBroken, problems);
+  // Before any rule is read: a rule keeps the tables it asks.
+  const tables = declared.map((entry) => withRetention(entry, retention));
   const customers = oneOf(tables, 'customers');
 
   const destinationFiles = named(files, 'destinations', problems);
-  const policies = named(files, 'policies', problems);
   const policyTables = { customers, consents: oneOf(tables, 'consents') };
   const consent = readPolicies(policies, policyTables, problems, destinationFiles.length > 0);
 
@@ -91,8 +94,15 @@ export function loadWorkspace(files: ReadonlyMap<string, string>, { connectors, 
   const destinations = Object.create(null) as Record<string, Destination>;
   for (const [name, destination] of byName) if (destination) destinations[name] = destination;
   const workspace: Workspace | null =
-    customers && consent && identity
-      ? { audiences, tables: tables.map(({ table }) => table), destinations, consent, identity }
+    customers && consent && identity && retention
+      ? {
+          audiences,
+          tables: tables.map(({ table }) => table),
+          destinations,
+          consent,
+          identity,
+          retention: retention.policy,
+        }
       : null;
   return { workspace, problems: inOrder(problems) };
 }
@@ -153,12 +163,11 @@ function readPolicies(
   needed: boolean,
 ): ConsentPolicy | undefined {
   let consent: ConsentPolicy | undefined;
-  // What identity is about is known only when the audiences are.
-  const others = files.filter(({ name }) => name !== 'identity');
+  // What identity is about is known only when the audiences are, and what retention is about before them.
+  const others = files.filter(({ name }) => name !== 'identity' && name !== 'retention');
   for (const { name, source } of parseAll(others, problems)) {
     if (!source) continue;
     if (name === 'consent') consent = readConsentPolicy(source, tables);
-    else if (name === 'retention') readOtherPolicy(source);
     else {
       problems.push(
         atStart(source.file, {
@@ -194,6 +203,28 @@ function readIdentity(files: readonly NamedFile[], problems: Problem[], scope: I
   const policy = found.source ? readIdentityPolicy(found.source, scope) : undefined;
   if (found.source) problems.push(...found.source.problems);
   return policy;
+}
+
+/** The retention policy, or undefined when it has errors: it decides who is read, so nothing is run then. */
+function readRetentionFile(
+  files: readonly NamedFile[],
+  tables: readonly ContractTable[],
+  complete: boolean,
+  problems: Problem[],
+): ReadRetention | undefined {
+  const [found] = parseAll(
+    files.filter(({ name }) => name === 'retention'),
+    problems,
+  );
+  if (!found) return NO_RETENTION;
+  const read = found.source ? readRetention(found.source, tables, complete) : undefined;
+  if (found.source) problems.push(...found.source.problems);
+  return read;
+}
+
+function withRetention(entry: ContractTable, retention: ReadRetention | undefined): ContractTable {
+  const own = retention?.byTable.get(entry.table);
+  return own === undefined ? entry : { ...entry, table: { ...entry.table, retention: own } };
 }
 
 /** What contracts with errors declare, as far as it can be told: an audience that names it is not told that it does not exist. */

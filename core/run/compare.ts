@@ -10,6 +10,7 @@ import { gateTask } from './gate.ts';
 import { ledgersOf, snapshotSpec } from './materialize.ts';
 import type { Finding, RunPorts } from './ports.ts';
 import { syncKey } from './ports.ts';
+import { withScratch } from './sweep.ts';
 import { ledgerRelation, relationOf, resolveSync, snapshotRelation } from './relations.ts';
 
 /** Where a person stands with a destination: in, or why not. */
@@ -78,7 +79,15 @@ export async function compare(ports: RunPorts, then: Workspace, audience: string
 
   const run = ulid(ports.clock.now(), ports.clock.random);
   const prefix = `runs/${run}/compare/${attemptOf(ports)}`;
-  try {
+  return withScratch(ports, run, async () => {
+    try {
+      return { audience, tick, kind, syncs: await compareSyncs() };
+    } finally {
+      await ports.store.files.remove(`runs/${run}`);
+    }
+  });
+
+  async function compareSyncs(): Promise<SyncComparison[]> {
     ports.onProgress?.({ kind: 'step', audience, step: 'materialize' });
     const snapshots: Relation[] = [];
     for (const [i, { query }] of asked.entries()) {
@@ -92,9 +101,7 @@ export async function compare(ports: RunPorts, then: Workspace, audience: string
       const sides = [was, is].map((one, i) => sideOf(one, destination, snapshots[i] ?? NOBODY));
       syncs.push(await compareSync(before, ports, audience, destination, sides as [Side, Side], prefix, options.onMove));
     }
-    return { audience, tick, kind, syncs };
-  } finally {
-    await ports.store.files.remove(`runs/${run}`);
+    return syncs;
   }
 }
 
@@ -227,4 +234,4 @@ const modeOf = (ports: RunPorts, audience: string, destination: string): Mode | 
 
 /** What identifiers are normalised with by a side; nothing where it has no such sync. */
 const namespacesOf = (ports: RunPorts, audience: string, destination: string) =>
-  syncOf(ports, audience, destination) === undefined ? {} : resolveSync(ports, audience, destination).connector.namespaces;
+  syncOf(ports, audience, destination) === undefined ? {} : resolveSync(ports, audience, destination).accepts;

@@ -14,6 +14,7 @@ import { stopRefused, withheldSince } from './recheck.ts';
 import { rejectionRelation, UnknownName } from './relations.ts';
 import type { RunReport } from './report.ts';
 import { runAudience } from './run.ts';
+import { sweep, withScratch } from './sweep.ts';
 import { createTasks } from './tasks.ts';
 
 /** What commands and functions do with runs. Each takes the ports and a way to open the journal of a run. */
@@ -34,9 +35,6 @@ export class PlanRefused extends Error {
     this.name = 'PlanRefused';
   }
 }
-
-/** Snapshots and deltas hold what is sent; a week is enough to look into a run, and then they go. The ledger and the books stay. */
-export const DELTA_MAX_AGE = 7 * 24 * 3_600_000;
 
 /** The plan waits for a person's yes: only `approve` sends it. */
 export class PlanHeld extends PlanRefused {
@@ -63,7 +61,7 @@ export async function sync(
   audience: string,
   options: RunOptions = {},
 ): Promise<RunReport & { continued?: RunReport }> {
-  await dropOldDeltas(ops);
+  await sweep(ops.ports);
   const continued = await carryOn(ops, audience);
   if (continued !== undefined && continued.code !== 0) return continued;
   const report = await start(ops, newRun(ops, audience, options, 'record'));
@@ -103,7 +101,8 @@ async function start(ops: Operations, input: RunInput): Promise<RunReport> {
   const audience = ports.workspace.audiences[input.audience];
   if (audience === undefined) throw new UnknownName('audience', input.audience);
   const destinations = audience.syncs.map((one) => one.to).filter((to) => input.destinations?.includes(to) ?? true);
-  const run = (): Promise<RunReport> => runAudience(ops.journal(input.run, createTasks(ports)), input, destinations);
+  const run = (): Promise<RunReport> =>
+    withScratch(ports, input.run, () => runAudience(ops.journal(input.run, createTasks(ports)), input, destinations));
   return input.until === 'plan' ? run() : withLeases(ops, input, destinations, run);
 }
 
@@ -184,17 +183,6 @@ export async function refuseWithdrawn(ports: RunPorts, document: RunDocument, no
       `${n} ${n === 1 ? 'member' : 'members'} of plan ${run} may not be sent to ${destination} any more (consent withdrawn, erased, excluded or merged into somebody else since). ` +
         `Nothing was sent. Make a new one: sluice plan ${audience}`,
     );
-  }
-}
-
-/** Deletes the files of runs that ended more than a week ago. An interrupted delivery keeps its files until it is closed. */
-async function dropOldDeltas({ ports }: Operations): Promise<void> {
-  const { documents, files } = ports.store;
-  for (const { id, document } of await documents.list<RunDocument>('run', { limit: 1_000 })) {
-    if (document.dropped === true || document.state === 'delivering' || ports.clock.now() - ulidTime(id) <= DELTA_MAX_AGE)
-      continue;
-    await files.remove(`runs/${id}`);
-    await documents.put('run', id, { ...document, dropped: true } satisfies RunDocument);
   }
 }
 

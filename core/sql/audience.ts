@@ -2,6 +2,7 @@ import type { Audience, Table, Workspace } from '../model.ts';
 import type { Query } from '../ports.ts';
 import { EventAggregates, fieldOf } from './event.ts';
 import { quoteName, quoteTable } from './literal.ts';
+import { usableRows } from './retention.ts';
 import { atTick, piecesOf } from './hand-written.ts';
 import { type RuleScope, ruleSql } from './rule.ts';
 
@@ -12,7 +13,7 @@ import { type RuleScope, ruleSql } from './rule.ts';
 export class Audiences {
   readonly #workspace: Workspace;
   readonly #tick: number;
-  readonly #events = new EventAggregates();
+  readonly #events: EventAggregates;
   readonly #handWritten = new Map<string, { readonly alias: string; readonly sql: string }>();
   readonly #open: string[] = [];
   readonly customers: Table;
@@ -22,6 +23,7 @@ export class Audiences {
   constructor(workspace: Workspace, tick: number) {
     this.#workspace = workspace;
     this.#tick = tick;
+    this.#events = new EventAggregates(tick);
     this.customers = customersOf(workspace);
     this.customerId = `CAST(c.${quoteName(fieldOf(this.customers, 'customer_id').name)} AS varchar)`;
   }
@@ -77,19 +79,32 @@ export class Audiences {
       ({ alias, sql }) => `${alias} AS (
   SELECT DISTINCT CAST(x.customer_id AS varchar) AS customer_id
   FROM (
-${sql}
+${this.#usable(sql)}
   ) x (customer_id)
 )`,
     );
     return [...this.#events.expressions(), ...written];
   }
 
-  /** Table and joins that the conditions need. */
-  from(): string {
+  /**
+   * Hand-written SQL over what may still be used: a table with a retention is hidden behind a query of its name. Names with a schema can
+   * not be hidden; `check` refuses SQL that asks such a table.
+   */
+  #usable(sql: string): string {
+    const hidden = this.#workspace.tables.filter((table) => table.retention !== undefined && isNamed(table, sql));
+    if (hidden.length === 0) return sql;
+    const queries = hidden.map(
+      (table) => `${quoteTable(table.physicalName)} AS (SELECT * FROM ${usableRows(table, this.#tick)} t)`,
+    );
+    return `WITH ${queries.join(', ')}\nSELECT * FROM (\n${sql}\n) q`;
+  }
+
+  /** Table and joins that the conditions need. `all rows`: of the customers also those past their period. */
+  from(take: 'usable rows' | 'all rows' = 'usable rows'): string {
     const written = [...this.#handWritten.values()].map(
       ({ alias }) => `LEFT JOIN ${alias} ON ${alias}.customer_id = ${this.customerId}`,
     );
-    return [`${quoteTable(this.customers.physicalName)} c`, ...this.#events.joins(this.customerId), ...written].join('\n  ');
+    return [`${usableRows(this.customers, this.#tick, take)} c`, ...this.#events.joins(this.customerId), ...written].join('\n  ');
   }
 
   /** Activation tables that the conditions read; of hand-written SQL those whose names it has in it. */
@@ -103,7 +118,7 @@ ${sql}
 }
 
 /** Whether a table's name stands in SQL, quoted or not: rather once too often, since a table that is not needed does no harm. */
-function isNamed({ physicalName }: Table, sql: string): boolean {
+export function isNamed({ physicalName }: Table, sql: string): boolean {
   const name = (physicalName.split('.').at(-1) ?? physicalName).toLowerCase();
   const text = piecesOf(sql)
     .map((piece) => (piece.kind === 'text' ? ' ' : piece.text))

@@ -1,6 +1,7 @@
 import type { Column, Table } from '../model.ts';
 import { minus, resolveInstant } from '../time.ts';
-import { quoteName, quoteTable, quoteText } from './literal.ts';
+import { quoteName, quoteText } from './literal.ts';
+import { usableRows } from './retention.ts';
 import { type EventCondition, instantSql, type RuleScope, ruleSql } from './rule.ts';
 
 /**
@@ -8,10 +9,16 @@ import { type EventCondition, instantSql, type RuleScope, ruleSql } from './rule
  * The numbers are counts and exact decimal sums, so no engine's order of adding changes who is in.
  */
 export class EventAggregates {
+  readonly #tick: number;
   readonly #tables = new Map<
     string,
     { readonly alias: string; readonly table: Table; readonly numbers: Map<string, { name: string; condition: string }> }
   >();
+
+  /** @param tick "now" of the run: by it rows are past their period */
+  constructor(tick: number) {
+    this.#tick = tick;
+  }
 
   /** SQL of the number a condition measures, 0 for nothing. The query joins `joins()`. */
   numberOf(condition: EventCondition, scope: Pick<RuleScope, 'tick' | 'zone'>): string {
@@ -49,7 +56,7 @@ export class EventAggregates {
       const where = one ? (all[0]?.condition ?? 'TRUE') : all.map(({ condition }) => `(${condition})`).join(' OR ');
       return `${alias} AS (
   SELECT CAST(e.${quoteName(fieldOf(table, 'customer_id').name)} AS varchar) AS customer_id, ${columns.join(', ')}
-  FROM ${quoteTable(table.physicalName)} e
+  FROM ${usableRows(table, this.#tick)} e
   WHERE ${where}
   GROUP BY 1
 )`;

@@ -1,7 +1,8 @@
 import { namespacePolicy } from '../identity.ts';
 import type { IdentityPolicy, Precedence, Table } from '../model.ts';
 import { fieldOf } from './event.ts';
-import { millisecondsOf, NO_TEXTS, numberText, quoteName, quoteTable, quoteText } from './literal.ts';
+import { millisecondsOf, NO_TEXTS, numberText, quoteName, quoteText } from './literal.ts';
+import { usableRows } from './retention.ts';
 
 /**
  * A customer's identifiers as one row, best first. Not an `array_agg`: engines keep its lists in memory, a window sorts and spills.
@@ -29,6 +30,8 @@ export interface IdentifierSource {
   /** All namespaces that any sync sends, but the customer id. */
   readonly namespaces: readonly string[];
   readonly policy: IdentityPolicy;
+  /** "Now" of the run: by it rows are past their period. */
+  readonly tick: number;
   /** Relation `customer_id`, `bound`, `level_<i>`: what a consent says of one identifier, per purpose. */
   readonly consents?: { readonly relation: string; readonly purposes: number } | undefined;
   /** Relation `customer_id` to which the work can be limited. */
@@ -182,7 +185,7 @@ export const boundKey = (namespace: string, value: string): string =>
 
 /** The tables' rows and the customers' own columns; none when the columns alone, read in the pass over the customers, say it all. */
 function rowsOf(source: IdentifierSource, take: 'usable ones' | 'blank ones too' = 'usable ones'): readonly string[] {
-  const { customers, tables, namespaces, consents, moved } = source;
+  const { customers, tables, namespaces, consents, moved, tick } = source;
   const more = consents !== undefined || moved !== undefined || usableConditions(source).length > 0;
   const columnsAlone = tables.length === 0 && !more;
   if (namespaces.length === 0 || columnsAlone) return [];
@@ -195,7 +198,7 @@ function rowsOf(source: IdentifierSource, take: 'usable ones' | 'blank ones too'
     return `SELECT CAST(${at('customer_id')} AS varchar) AS customer_id, ${at('namespace')} AS namespace, ${at('value')} AS value,
         ${optional('verified', 'boolean')} AS verified, ${optional('trust', 'double', (expression) => `CAST(${expression} AS double)`)} AS trust,
         ${time('last_seen')} AS last_seen, ${time('first_seen')} AS first_seen
-      FROM ${quoteTable(table.physicalName)} i
+      FROM ${usableRows(table, tick)} i
       WHERE ${at('namespace')} IN (${wanted})${take === 'usable ones' ? ` AND ${notBlank(at('value'))}` : ''}`;
   });
   const id = `CAST(c.${quoteName(fieldOf(customers, 'customer_id').name)} AS varchar)`;
@@ -204,7 +207,7 @@ function rowsOf(source: IdentifierSource, take: 'usable ones' | 'blank ones too'
       name,
       namespace,
     }) => `SELECT ${id}, ${quoteText(namespace)}, CAST(c.${quoteName(name)} AS varchar), CAST(NULL AS boolean), CAST(NULL AS double), CAST(NULL AS bigint), CAST(NULL AS bigint)
-      FROM ${quoteTable(customers.physicalName)} c WHERE ${notBlank(`CAST(c.${quoteName(name)} AS varchar)`)}`,
+      FROM ${usableRows(customers, tick)} c WHERE ${notBlank(`CAST(c.${quoteName(name)} AS varchar)`)}`,
   );
   return [...fromTables, ...fromColumns];
 }

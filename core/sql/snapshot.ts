@@ -10,8 +10,9 @@ import {
   type IdentifierSource,
   identifiersSql,
 } from './identifiers.ts';
-import { NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
+import { NO_TEXTS, quoteName, quoteText } from './literal.ts';
 import { MERGED, mergeExpressions, MOVED, movedExpression } from './merges.ts';
+import { usableRows, usableSql } from './retention.ts';
 import { LEVELS, Purposes } from './purposes.ts';
 import {
   ERASED,
@@ -70,8 +71,8 @@ const WITHOUT_COUNTRY = /^(email|maid|external_id|.*_sha256)$/;
  * ledger, for every member of it whom the rule matches no more and who may not be held either, or is outside its rollout.
  *
  * Columns: `member` (32 hex), `matched`, `holdout`, `country` (ISO alpha-2 or NULL), and per sync `i`: `withheld_i` (`erased`, `excluded`,
- * `no-consent` or NULL), `hash_i` (16 hex), `identifiers_i` (`namespace chr(31) value` as in the tables, best first), `traits_i` (canonical
- * texts), `consent_i` (`basis|jurisdiction|grant`), `evidence_i` (core/evidence.ts: what the decision rests on; in no hash, because a new
+ * `no-consent` or NULL; `expired` for members whose row is past its period), `hash_i` (16 hex), `identifiers_i` (`namespace chr(31) value`
+ * as in the tables, best first), `traits_i` (canonical texts), `consent_i` (`basis|jurisdiction|grant`), `evidence_i` (core/evidence.ts: what the decision rests on; in no hash, because a new
  * record of the same decision changes nothing that is sent), and where the sync has a rollout `outside_i`, a boolean: nothing changes for them.
  *
  * Every table is read once, but the identifiers and consents of a narrow rule: they are limited to whom the rule matches, which costs
@@ -81,7 +82,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const { audience, workspace, tick } = spec;
   const audiences = new Audiences(workspace, tick);
   const { customers } = audiences;
-  const matched = audiences.condition(audience);
+  const rule = audiences.condition(audience);
   const narrow = audiences.narrow;
   const excluded = audience.exclude.map((name) => audiences.named(name));
   const ledgers = spec.syncs.filter(({ ledger }) => ledger !== undefined);
@@ -94,6 +95,9 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const merged = spec.moved ? MOVED : merges.length > 0 ? MERGED : undefined;
   const { only: one } = spec;
   const all = ledgers.length > 0 || one !== undefined;
+  // Where members who left are looked at, so must be those whose row is past its period: they are removed in every mode.
+  const usable = all ? usableSql(customers, tick, 'c') : 'TRUE';
+  const matched = usable === 'TRUE' ? rule : `(${usable} AND ${rule})`;
   const wantedName = one !== undefined || (narrow && ledgers.length === 0) ? WANTED : undefined;
   const consent = new Purposes(workspace.consent, {
     tables: tables('consents'),
@@ -111,6 +115,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
       (namespace) => namespace !== 'external_id',
     ),
     policy: workspace.identity,
+    tick,
     consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length } : undefined,
     wanted: wantedName,
     moved,
@@ -123,7 +128,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const columns = [
     `${customerId} AS customer_id`,
     `${memberSql(spec.memberKeySecret, customerId)} AS member`,
-    ...(all ? [`${matched} AS matched`] : []),
+    ...(all ? [`${matched} AS matched`, `NOT ${usable} AS expired`] : []),
     `${excluded.length === 0 ? 'FALSE' : excluded.join(' OR ')} AS excluded`,
     ...consent.residence(customers),
     ...identifierColumns(customers, identifiers.namespaces).map(
@@ -138,17 +143,17 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const only = one === undefined ? matched : `${customerId} = ${quoteText(one)}`;
   const people = `${PEOPLE} AS (
   SELECT ${columns.join(',\n    ')}
-  FROM ${audiences.from()}${survivors}${whereOf([...(all && one === undefined ? [] : [only]), ...alive])}
+  FROM ${audiences.from(all ? 'all rows' : 'usable rows')}${survivors}${whereOf([...(all && one === undefined ? [] : [only]), ...alive])}
 )`;
   const wanted =
     identifiers.wanted === undefined
       ? []
       : [
-          `${WANTED} AS (SELECT ${customerId} AS customer_id FROM ${quoteTable(customers.physicalName)} c${survivors}${whereOf([only, ...alive])})`,
+          `${WANTED} AS (SELECT ${customerId} AS customer_id FROM ${usableRows(customers, tick)} c${survivors}${whereOf([only, ...alive])})`,
         ];
 
   const perSync = spec.syncs.map((sync) =>
-    syncColumns(sync, identifiers, consent, { erasures: erasures.length > 0, stops: stops !== undefined }),
+    syncColumns(sync, identifiers, consent, { erasures: erasures.length > 0, stops: stops !== undefined, expired: all }),
   );
   const inner = [
     'p.member',
@@ -255,7 +260,7 @@ function syncColumns(
   sync: SnapshotSync,
   identifiers: IdentifierSource,
   consent: Purposes,
-  { erasures, stops }: { readonly erasures: boolean; readonly stops: boolean },
+  { erasures, stops, expired }: { readonly erasures: boolean; readonly stops: boolean; readonly expired: boolean },
 ): readonly string[] {
   const { index: i } = sync;
   const decision = consent.decision(sync.purpose);
@@ -271,6 +276,7 @@ function syncColumns(
   const withheld = [
     ...(erasures ? [`WHEN x.customer_id IS NOT NULL THEN 'erased'`] : []),
     ...(stops ? [`WHEN t.erased_at IS NOT NULL THEN 'erased'`] : []),
+    ...(expired ? [`WHEN p.expired THEN 'expired'`] : []),
     `WHEN p.excluded THEN 'excluded'`,
     ...(stops ? [`WHEN t.stopped_${i} IS NOT NULL THEN 'no-consent'`] : []),
     `WHEN NOT ${allowed} THEN 'no-consent'`,

@@ -33,6 +33,7 @@ const workspace: Workspace = {
   destinations: {},
   consent: { purposes: {}, version: '' },
   identity: USUAL_IDENTITY,
+  retention: { storage: {}, version: 'none' },
 };
 const names = (...asked: string[]) => selectAudiences(workspace, asked).map(({ name }) => name);
 

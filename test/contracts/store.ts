@@ -310,6 +310,21 @@ export function storeContract(name: string, { open, openAgain }: StoreUnderTest)
         expect(await store.pointers.history(SYNC)).toEqual([pointerOf(store, 1)]);
       });
 
+      it('forget versions that are no longer current, for every process, and never the current one', async () => {
+        const store = await begin();
+        const all = [1, 2, 3].map((version) => pointerOf(store, version));
+        for (const [i, pointer] of all.entries()) await store.pointers.move(SYNC, i, pointer);
+        await expect(store.pointers.forget(SYNC, [1, 3])).rejects.toThrow(RangeError);
+        expect(await store.pointers.history(SYNC)).toEqual([all[2], all[1], all[0]]);
+        await store.pointers.forget(SYNC, [1, 7]);
+        await store.pointers.forget(SYNC, []);
+        const other = await again();
+        expect(await other.pointers.history(SYNC)).toEqual([all[2], all[1]]);
+        expect(await other.pointers.get(SYNC)).toEqual(all[2]);
+        await other.pointers.move(SYNC, 3, pointerOf(store, 4));
+        expect((await store.pointers.get(SYNC))?.version).toBe(4);
+      });
+
       it('lets one of many win a race for the same version', async () => {
         const stores = [await begin(), await again(), await again()];
         const moves = await Promise.allSettled(stores.map((store) => store.pointers.move(SYNC, 0, pointerOf(store, 1))));
@@ -535,6 +550,11 @@ export function storeContract(name: string, { open, openAgain }: StoreUnderTest)
         ]);
         expect((await other.documents.list('run', { limit: 2 })).map((one) => one.id)).toEqual(['01C', '01B']);
         expect(await other.documents.list('nothing')).toEqual([]);
+        await other.documents.remove('run', '01B');
+        await other.documents.remove('run', '01B');
+        expect(await store.documents.get('run', '01B')).toBeNull();
+        expect((await store.documents.list('run')).map((one) => one.id)).toEqual(['01C', '01A']);
+        expect(await store.documents.get('plan', '01Z')).toBe('other kind');
       });
     });
   });

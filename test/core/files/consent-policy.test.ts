@@ -180,21 +180,15 @@ jurisdiction: { column: contry, region: orders_count }
   });
 });
 
-test('a policy that nothing acts on is a warning, one that does not exist an error', () => {
+test('a policy that does not exist is an error', () => {
   expect(
     seen({
-      'policies/retention.yaml': 'datasets: { snapshots: 30 days }\n',
       'policies/retension.yaml': 'a: 1\n',
     }),
   ).toMatchInlineSnapshot(`
     "policies/retension.yaml:1:1  There is no policy "retension". [unknown-file]
       1 | a: 1
         | ^
-      Did you mean "retention"?
-
-    policies/retention.yaml:1:1  Warning: Nothing acts on policies/retention.yaml in this version. [not-in-effect]
-      1 | datasets: { snapshots: 30 days }
-        | ^^^^^^^^
-      Do not rely on it."
+      Did you mean "retention"?"
   `);
 });

@@ -16,10 +16,11 @@ describe('docs/files.md', () => {
         const others = '  email_marketing: { basis: opt-in }\n  partner_offers: { basis: opt-in }\n';
         return seen({ 'policies/consent.yaml': block.replace('jurisdiction:', `${others}jurisdiction:`) });
       }
+      if (block.startsWith('datasets:')) return seen({ 'policies/retention.yaml': block });
       if (block.startsWith('trust_levels:')) return seen({ 'policies/identity.yaml': block });
       return seen({ 'audiences/lapsed-vips.yaml': block.startsWith('where:') ? block : `where:\n${block}` });
     });
-    expect(answers).toEqual(['', '', '', '']);
+    expect(answers).toEqual(['', '', '', '', '']);
   });
 
   test('names every test of the rule language and every key of an event condition', () => {

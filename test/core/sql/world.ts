@@ -128,6 +128,7 @@ export function workspace(
       version: '0',
     },
     identity: USUAL_IDENTITY,
+    retention: { storage: {}, version: 'none' },
   };
 }
 
