@@ -241,8 +241,10 @@ async function upsert(
   answers: Map<number, Outcome>,
 ): Promise<void> {
   const { records, refused } = await write(context, batch, rows);
-  if (context.settings.adopt_by_email) {
-    const taken = [...refused].filter(([, { category }]) => category === 'CONFLICT').map(([row]) => row);
+  const taken = [...refused].flatMap(([row, { category }]) =>
+    category === 'CONFLICT' && (context.settings.adopt_by_email || formerlyOf(batch, row).length > 0) ? [row] : [],
+  );
+  if (taken.length > 0) {
     const adopted = await adopt(context, batch, taken);
     if (adopted.length > 0) {
       const again = await write(context, batch, adopted);
@@ -282,6 +284,7 @@ async function remove(
 /** Of a row that is sent: it has one. */
 const externalIdOf = (batch: Batch, row: number): string =>
   valueOf(batch.items[row]?.member.identifiers ?? [], 'external_id') as string;
+const formerlyOf = (batch: Batch, row: number): readonly string[] => batch.items[row]?.member.formerly ?? [];
 const keyOf = (batch: Batch, row: number): string => batch.items[row]?.member.key as string;
 
 /** Record ids that HubSpot does not know any more; being on the list already, or not on it, is no fault. */
@@ -380,8 +383,9 @@ function rowsOf(error: HubspotError, byKey: ReadonlyMap<string, number>, byId: R
 }
 
 /**
- * Gives the id property to contacts that have the address of a member and none yet. Returns the rows worth another try. A contact that is
- * somebody else's member already is left alone, so is a member who has a contact: HubSpot lets no two contacts have one id.
+ * Gives the id property to contacts that have the address of a member: those of an id that was merged into the member, and, where the settings
+ * say so, those without one. Returns the rows worth another try. A contact that is somebody else's member is left alone, so is a member who
+ * has a contact: HubSpot lets no two contacts have one id.
  */
 async function adopt(context: HubspotContext, batch: Batch, rows: readonly number[]): Promise<number[]> {
   const { id_property: idProperty } = context.settings;
@@ -400,10 +404,12 @@ async function adopt(context: HubspotContext, batch: Batch, rows: readonly numbe
   const { results } = readBatch(response, batch, rows, context);
   const adopted = new Map<number, string>();
   for (const { id, properties } of results) {
-    if ((properties[idProperty] ?? '') !== '') continue;
     const addresses = [properties.email ?? '', ...(properties.hs_additional_emails ?? '').split(';')];
     const row = addresses.map((one) => byAddress.get(one.trim().toLowerCase())).find((one) => one !== undefined);
-    if (row !== undefined) adopted.set(row, id);
+    if (row === undefined) continue;
+    const owner = properties[idProperty] ?? '';
+    const theirs = owner === '' ? context.settings.adopt_by_email : formerlyOf(batch, row).includes(owner);
+    if (theirs) adopted.set(row, id);
   }
   if (adopted.size === 0) return [];
   const inputs = [...adopted].map(([row, id]) => ({

@@ -105,6 +105,8 @@ export interface Member {
   readonly consent: Consent | null;
   /** On a removal: they are removed because they have no consent (any more), and not because they left the audience. */
   readonly withdrawn?: true;
+  /** Customer ids that were merged into this one, as `external_id` may have been sent: whose record of an address theirs may be. */
+  readonly formerly?: readonly string[];
 }
 
 /** The decision a member is sent under. */

@@ -23,6 +23,8 @@ export interface UpsertLine {
   readonly c: readonly [string, Basis, string | null, Grant?];
   /** What the decision rests on, `evidenceText` of core/evidence.ts. */
   readonly e?: string;
+  /** Ids that were merged into this one, where the platform knows people by their id; left out when there is none. */
+  readonly m?: readonly string[];
 }
 
 /** A line of a remove shard: identifiers the destination is to lose. */

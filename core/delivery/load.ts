@@ -68,7 +68,8 @@ export function memberOf(text: string, op: Op, key: string, line: number): Membe
     const withdrawn = 'why' in parsed && parsed.why === 'no-consent' ? { withdrawn: true as const } : {};
     return { key: parsed.k, identifiers, traits: NO_TRAITS, consent: null, ...withdrawn };
   }
-  return { key: parsed.k, identifiers, traits: parsed.t ?? NO_TRAITS, consent: consentOf(parsed.c) };
+  const merged = parsed.m === undefined ? {} : { formerly: parsed.m };
+  return { key: parsed.k, identifiers, traits: parsed.t ?? NO_TRAITS, consent: consentOf(parsed.c), ...merged };
 }
 
 /** The limits of a connector for one operation. `bytes` is what is left for rows. */

@@ -52,6 +52,7 @@ interface Payload {
   readonly e?: string | null;
   readonly country?: string | null;
   readonly old?: readonly string[] | null;
+  readonly formerly?: readonly string[] | null;
 }
 
 /**
@@ -248,10 +249,17 @@ async function* prepare(
         ...(columns.length > 0 && { t: traitsOf(columns, row.t) }),
         c: consentOf(destination.purpose, row.c),
         ...evidence,
+        ...formerlyOf(accepts, row.formerly),
       };
       yield JSON.stringify(line);
     }
   }
+}
+
+/** Ids that were merged into a member, as they were sent. */
+function formerlyOf(accepts: Resolved['accepts'], ids: Payload['formerly']): Pick<UpsertLine, 'm'> {
+  const sent = (ids ?? []).flatMap((id) => accepts['external_id']?.normalise(id, { country: null }) ?? []);
+  return sent.length === 0 ? {} : { m: sent };
 }
 
 /** What is sent again from the ledger: identifiers as sent, never normalised twice. */

@@ -118,20 +118,23 @@ const shardOf = (member: string, shards: number): string =>
 
 /**
  * What TypeScript needs of every candidate that may be sent or removed: `k`, `op`, `why`, `h`, raw identifiers `raw`, traits `t`,
- * consent `c`, evidence `e`, `country`, and `old`, the identifiers as sent. Of who is removed nothing is fetched but the evidence. Sharded.
+ * consent `c`, evidence `e`, `country`, `old`, the identifiers as sent, and where merges are told the ids they were `formerly`. Of who is removed nothing is fetched but the evidence. Sharded.
  *
  * The condition on `op` stands inside the equality: beside it, DuckDB would compare every candidate with every row of the snapshot.
  */
 export function payloadQuery(sync: number, shards: number, relations: DiffRelations & { readonly candidates: Relation }): Query {
+  const { snapshot, ledger, candidates, moved } = relations;
+  const formerly = moved
+    ? `\nLEFT JOIN (SELECT survivor, array_agg(from_id ORDER BY from_id) AS ids FROM moved GROUP BY survivor) f ON f.survivor = c.member`
+    : '';
   const sql = `SELECT c.member AS k, c.op AS op, c.reason AS why, c.held AS held, c.hash AS h,
-  CASE WHEN c.op <> 'remove' THEN s.identifiers_${sync} END AS raw, CASE WHEN c.op <> 'remove' THEN s.traits_${sync} END AS t, s.consent_${sync} AS c, s.evidence_${sync} AS e, s.country AS country, l.identifiers AS old,
+  CASE WHEN c.op <> 'remove' THEN s.identifiers_${sync} END AS raw, CASE WHEN c.op <> 'remove' THEN s.traits_${sync} END AS t, s.consent_${sync} AS c, s.evidence_${sync} AS e, s.country AS country, l.identifiers AS old${moved ? ', f.ids AS formerly' : ''},
   ${shardOf('c.member', shards)} AS shard
 FROM candidates c
 LEFT JOIN snapshot s ON s.member = CASE WHEN c.op IN ('add', 'update', 'holdout', 'rollout') OR c.reason <> 'left' THEN c.member END
-LEFT JOIN ledger l ON l.member = c.member
+LEFT JOIN ledger l ON l.member = c.member${formerly}
 WHERE c.op IN ('add', 'update', 'remove', 'holdout', 'rollout')`;
-  const { snapshot, ledger, candidates } = relations;
-  return { sql, relations: { snapshot, ledger, candidates } };
+  return { sql, relations: { snapshot, ledger, candidates, ...(moved && { moved }) } };
 }
 
 /** RemoveLine as written by normalisation. */

@@ -486,6 +486,20 @@ describe('hubspot over its stand-in', () => {
     });
   });
 
+  test('gives the contact of a merged id to the survivor, whatever the settings say', async () => {
+    await withSandbox({}, async (context, platform) => {
+      await deliver(context, [ada]);
+      await deliver(context, [ada], 'remove');
+      const survivor = { ...member('c-9', { email: 'ada@example.com' }), formerly: ['c-0', 'c-1'] };
+      expect(await deliver(context, [survivor])).toEqual([DELIVERED]);
+      const { contacts } = platform.state<Contacts>();
+      expect([...contacts.values()].map((one) => one.get('sluice_external_id'))).toEqual(['c-9']);
+      expect([...(platform.held().get('sluice vips') ?? [])]).toEqual(['c-9']);
+      const housemate = { ...member('c-3', { email: 'ada@example.com' }), formerly: ['c-2'] };
+      expect(await deliver(context, [housemate])).toEqual([{ kind: 'rejected', reason: 'CONFLICT' }]);
+    });
+  });
+
   test('keeps one contact of somebody who changes their address', async () => {
     await withSandbox({}, async (context, platform) => {
       await deliver(context, [ada]);
