@@ -26,7 +26,7 @@ import { systemClock } from '../../stores/system-clock.ts';
 
 const ROUNDS = 3;
 /** As docs/delivery.md says a worker of 256 MiB is started. */
-const WORKER_HEAP = ['--max-old-space-size=128', '--max-semi-space-size=16'];
+const WORKER_HEAP = ['--max-old-space-size=128', '--max-semi-space-size=8'];
 const GOAL = 200_000;
 
 interface Case {
