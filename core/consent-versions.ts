@@ -31,8 +31,11 @@ export function policyOf({ consent, tables }: Workspace): PolicyVersion {
 export const policyVersion = (documents: Documents, version: string): Promise<PolicyVersion | null> =>
   documents.get<PolicyVersion>(POLICY_KIND, version);
 
-/** A row of the consents table about one customer and purpose, in the source's own words. */
-export type ConsentRow = Omit<ConsentRecord, 'status'> & { readonly status: string | null };
+/**
+ * A row of the consents table about one customer and purpose, in the source's own words. Rows without a purpose that hold a string speak
+ * of every purpose.
+ */
+export type ConsentRow = Omit<ConsentRecord, 'status' | 'wordless'> & { readonly status: string | null };
 
 /**
  * `decide` of core/consent.ts under a version. Records that were written since, but say that they began before, are decided upon as if
@@ -46,7 +49,7 @@ export function decideUnder(
   residence: Residence,
   tick: number,
 ): ConsentDecision {
-  const records = rows.map((row) => ({ ...row, status: statusOf(row.status, statuses) }));
+  const records = rows.map((row) => ({ ...row, status: statusOf(row.status, statuses), wordless: row.status === null }));
   return decide(records, Object.hasOwn(policy.purposes, purpose) ? policy.purposes[purpose] : undefined, residence, tick);
 }
 

@@ -1,6 +1,7 @@
 import { type Evidence, type EvidenceStatus, SEPARATOR } from './evidence.ts';
 import { COUNTRIES, subdivisionsOf } from './iso-3166.ts';
 import type { Basis, ConsentStatus, PurposePolicy } from './model.ts';
+import { type SignalKind, signalsOf, stricter } from './signals.ts';
 import { minus } from './time.ts';
 
 /**
@@ -16,6 +17,11 @@ export interface ConsentRecord {
   readonly from: number | null;
   /** When it ended; `null` while it is open. */
   readonly to: number | null;
+  /** There is no word at all, not even an unknown one: a string may speak for the record. */
+  readonly wordless?: boolean;
+  /** Strings of the advertising industry, where the table keeps them (core/signals.ts). */
+  readonly tcf?: string | null;
+  readonly gpp?: string | null;
   /** The company's names for where it came from and for the record itself, where the table keeps them. */
   readonly source?: string | null;
   readonly id?: string | null;
@@ -112,14 +118,31 @@ interface Started {
   readonly id?: string | null | undefined;
 }
 
-function startedOf({ status, from, to, source, id }: ConsentRecord, { sources = [] }: PurposePolicy, now: number): Started[] {
-  const said = CODES[status ?? 'unknown-status'];
+function startedOf(written: ConsentRecord, policy: PurposePolicy, now: number): Started[] {
+  const { from, to, source, id } = written;
+  const { sources = [] } = policy;
+  const said = saidBy(written, policy);
+  if (said === undefined) return [];
   const code = to !== null && to <= now ? CODES.ended : said;
   const place = sources.indexOf(source ?? '');
   const record = { code, said, level: place === -1 ? 0 : sources.length - place, source, id };
   // Nobody knows when it began: a refusal counts as the latest, anything else as nothing.
   if (from === null) return code >= REFUSAL ? [{ from: now, ...record }] : [];
   return from <= now ? [{ from, ...record }] : [];
+}
+
+/**
+ * The code of what a record says: its word, unless a string refuses. Where there is no word the string speaks; undefined when it says
+ * nothing of the purpose, and then there is no record of it.
+ */
+function saidBy({ status, wordless, tcf, gpp }: ConsentRecord, policy: PurposePolicy): number | undefined {
+  const word = CODES[status ?? 'unknown-status'];
+  if (!tcf && !gpp) return word;
+  const of = (kind: SignalKind, text: string | null | undefined) => (text ? (signalsOf(kind, text, [policy])[0] ?? null) : null);
+  const signal = stricter(of('tcf', tcf), of('gpp', gpp));
+  const code = signal === null ? undefined : CODES[signal];
+  if (wordless === true) return code;
+  return code !== undefined && code >= REFUSAL ? Math.max(word, code) : word;
 }
 
 /** The record that decides, undefined when none has started. */

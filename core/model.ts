@@ -228,6 +228,9 @@ export interface Destination {
 
 export type Basis = 'opt-in' | 'opt-out';
 
+/** What the laws of US states let people opt out of. */
+export type OptOut = 'sale' | 'sharing' | 'targeted_advertising';
+
 export interface PurposePolicy {
   readonly name: string;
   readonly basis: Basis;
@@ -238,6 +241,10 @@ export interface PurposePolicy {
   readonly doubleOptIn?: boolean;
   /** Words of the field `source`, the highest first: of lower ones only refusals count once a higher one has spoken. Others are the lowest. */
   readonly sources?: readonly string[];
+  /** What a TC string (field `tcf`) must consent to. */
+  readonly tcf?: { readonly purposes: readonly number[]; readonly vendor?: number };
+  /** Which opt-outs of a GPP string (field `gpp`) refuse. */
+  readonly gpp?: { readonly optOuts: readonly OptOut[] };
   /** Law 6. There is no other choice yet, so the files refuse one. */
   readonly sharedIdentifiers: 'keep-for-entitled';
 }

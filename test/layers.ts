@@ -33,7 +33,16 @@ const WHY: Readonly<Record<string, string>> = {
 };
 
 /** Libraries of core/: pure ones. `node:crypto` is for hashes only. */
-const CORE_LIBRARIES = ['zod', 'yaml', 'luxon', 'libphonenumber-js', 'p-limit', 'node:crypto'];
+const CORE_LIBRARIES = [
+  'zod',
+  'yaml',
+  'luxon',
+  'libphonenumber-js',
+  'p-limit',
+  '@iabtechlabtcf/core',
+  '@iabgpp/cmpapi',
+  'node:crypto',
+];
 const DEPLOY_LIBRARIES = ['aws-cdk-lib', 'constructs', 'cdk-nag', 'aws-cdk'];
 /** A native module has no place in a Lambda bundle. */
 const LAPTOP_LIBRARIES = ['@duckdb/node-api', 'node:sqlite'];

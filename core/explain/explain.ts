@@ -7,10 +7,12 @@ import { ledgersOf, snapshotSpec } from '../run/materialize.ts';
 import type { RunPorts } from '../run/ports.ts';
 import { syncKey } from '../run/ports.ts';
 import { ledgerRelation, rejectionRelation, type Resolved, resolveSync } from '../run/relations.ts';
+import { withSignals } from '../run/signals.ts';
 import { policyOf } from '../sql/consent.ts';
 import { candidatesQuery, PARK_AFTER } from '../sql/delta.ts';
 import { forOne, memberQuery } from '../sql/explain.ts';
 import { snapshotQuery } from '../sql/snapshot.ts';
+import { ulid } from '../ulid.ts';
 import { type Clause, clauseQuestion } from './clauses.ts';
 import { identifiersFor, type IdentifierUse, IdentifierCounts } from './identifiers.ts';
 import { decisionOf, type Next } from './next.ts';
@@ -94,13 +96,15 @@ export async function explain(ports: RunPorts, customerId: string, options: Expl
   const audiences: AudienceExplanation[] = [];
   for (const { name } of Object.values(workspace.audiences)) {
     if (options.audiences?.includes(name) === false) continue;
-    audiences.push(await explainAudience(ports, { customerId, member, receipts, counts, options }, name));
+    audiences.push(await explainAudience(ports, { customerId, ids, member, receipts, counts, options }, name));
   }
   return { member, known: audiences.some(({ rule }) => rule !== null), mergedIds: ids.length - 1, audiences };
 }
 
 interface Asked {
   readonly customerId: string;
+  /** The id, and those that were merged into it. */
+  readonly ids: readonly string[];
   readonly member: string;
   readonly receipts: readonly Receipt[];
   readonly counts: IdentifierCounts;
@@ -117,9 +121,13 @@ async function explainAudience(ports: RunPorts, asked: Asked, name: string): Pro
   const rule = question.read((await warehouse.rows(question.query))[0]);
   const destinations = audience.syncs.map(({ to }) => to);
   const ledgers = await ledgersOf(ports, name, destinations);
-  const spec = snapshotSpec(ports, name, destinations, tick, ledgers);
+  const bare = snapshotSpec(ports, name, destinations, tick, ledgers);
+  // A folder of a run that is none: what is written of the consent strings is gone with it.
+  const folder = `runs/${ulid(ports.clock.now(), ports.clock.random)}`;
+  const spec = await withSignals(ports, bare, `${folder}/signals`, asked.ids);
   const [row] =
     rule === null || destinations.length === 0 ? [] : await warehouse.rows(snapshotQuery({ ...spec, only: customerId }));
+  if (spec.signals !== undefined) await store.files.remove(folder);
 
   const held = [];
   for (const [index, destination] of destinations.entries()) {

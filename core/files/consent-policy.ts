@@ -22,6 +22,17 @@ const purpose = z.strictObject({
     .boolean()
     .optional()
     .describe('A grant counts when the person confirmed it: status confirmed, or pending and then granted.'),
+  tcf: z
+    .strictObject({
+      purposes: z.array(z.int().min(1).max(24)).min(1).describe('TCF purposes that must all have consent.'),
+      vendor: z.int().min(1).max(65_535).optional().describe('Id in the Global Vendor List that must have consent too.'),
+    })
+    .optional()
+    .describe("What a TC string (the consents' field tcf) must say for a grant. It refuses otherwise."),
+  gpp: z
+    .strictObject({ opt_outs: z.array(z.enum(['sale', 'sharing', 'targeted_advertising'])).min(1) })
+    .optional()
+    .describe("Which opt-outs of a GPP string (the consents' field gpp) refuse."),
   jurisdictions: z.record(z.string(), basis).optional().describe('Where another basis holds: US or US-CA -> opt-out.'),
   shared_identifiers: z
     .enum(['keep-for-entitled'])
@@ -55,6 +66,8 @@ const WORDS: Words = {
   nouns: {
     '': 'the consent policy',
     jurisdictions: 'the jurisdictions',
+    tcf: 'what a TC string must say',
+    gpp: 'what a GPP string must say',
     jurisdiction: 'the jurisdiction',
     purposes: 'the purposes',
     sources: 'the sources',
@@ -96,6 +109,7 @@ export function readConsentPolicy(source: Source, { customers, consents }: Polic
       checkCode(source, code, keyOf(nodeAt(source.root, [...at, 'jurisdictions']), code));
       jurisdictions[code] = own;
     }
+    checkStrings(source, name, given, consents);
     if (given.jurisdictions && !file.jurisdiction) {
       source.report(keyOf(nodeAt(source.root, at), 'jurisdictions'), {
         rule: 'missing-key',
@@ -109,6 +123,10 @@ export function readConsentPolicy(source: Source, { customers, consents }: Polic
       expiresAfter,
       jurisdictions,
       ...(given.double_opt_in === true && { doubleOptIn: true }),
+      ...(given.tcf && {
+        tcf: { purposes: given.tcf.purposes, ...(given.tcf.vendor !== undefined && { vendor: given.tcf.vendor }) },
+      }),
+      ...(given.gpp && { gpp: { optOuts: given.gpp.opt_outs } }),
       ...(file.sources && { sources: file.sources }),
       sharedIdentifiers: given.shared_identifiers ?? 'keep-for-entitled',
     };
@@ -151,6 +169,26 @@ function checkSources(source: Source, sources: readonly string[], consents: Cont
       rule: 'duplicate-name',
       message: `"${name}" stands in the order of sources twice.`,
       hint: 'Remove one.',
+    });
+  }
+}
+
+/** A mapping of strings that no record can hold is a rule that is silently not followed. */
+function checkStrings(
+  source: Source,
+  name: string,
+  given: { readonly tcf?: unknown; readonly gpp?: unknown },
+  consents: ContractTable | undefined,
+): void {
+  if (!consents) return;
+  for (const kind of ['tcf', 'gpp'] as const) {
+    // A TC string may come inside a GPP string.
+    const fields = kind === 'tcf' ? (['tcf', 'gpp'] as const) : (['gpp'] as const);
+    if (given[kind] === undefined || fields.some((field) => consents.table.fields[field] !== undefined)) continue;
+    source.report(keyOf(nodeAt(source.root, ['purposes', name]), kind), {
+      rule: 'missing-field',
+      message: `"${name}" asks what strings say, and ${placeOf(consents)} has no field "${kind}".`,
+      hint: `Add the column to the contract, mark the one it is with sluice.field: ${kind}, or take the key out.`,
     });
   }
 }

@@ -39,6 +39,8 @@ export const ROLE_FIELDS: Readonly<Record<Role, readonly RoleField[]>> = {
     optional('source', TEXT),
     optional('namespace', TEXT),
     optional('value', TEXT),
+    optional('tcf', TEXT),
+    optional('gpp', TEXT),
   ],
   events: [needed('customer_id', ID), needed('occurred_at', TIME), optional('event', TEXT), optional('event_version', VERSION)],
   'identity-changes': [needed('from_id', ID), needed('to_id', ID), needed('kind', TEXT), needed('changed_at', TIME)],

@@ -3,6 +3,7 @@ import { prepareIdentifiers } from '../identifiers.ts';
 import type { Audience, Mode, Workspace } from '../model.ts';
 import type { Relation } from '../ports.ts';
 import { NO_SNAPSHOT_COLUMNS, type Side, standingCountsQuery, standingsQuery } from '../sql/compare.ts';
+import { policiesRead } from '../sql/purposes.ts';
 import { snapshotQuery } from '../sql/snapshot.ts';
 import { ulid } from '../ulid.ts';
 import { attemptOf } from './diff.ts';
@@ -11,6 +12,7 @@ import { ledgersOf, snapshotSpec } from './materialize.ts';
 import type { Finding, RunPorts } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { withScratch } from './sweep.ts';
+import { withSignals } from './signals.ts';
 import { ledgerRelation, relationOf, resolveSync, snapshotRelation } from './relations.ts';
 
 /** Where a person stands with a destination: in, or why not. */
@@ -90,7 +92,8 @@ export async function compare(ports: RunPorts, then: Workspace, audience: string
   async function compareSyncs(): Promise<SyncComparison[]> {
     ports.onProgress?.({ kind: 'step', audience, step: 'materialize' });
     const snapshots: Relation[] = [];
-    for (const [i, { query }] of asked.entries()) {
+    for (const [i, side] of asked.entries()) {
+      const query = side.spec && snapshotQuery(await withSignals(side.ports, side.spec, `${prefix}/signals-${i}`));
       const files = query && (await ports.warehouse.materialize(query, ports.store.files.location(`${prefix}/snapshot-${i}`)));
       snapshots.push(files === undefined ? NOBODY : snapshotRelation({ files }));
     }
@@ -125,16 +128,22 @@ async function findingsOf(ports: RunPorts, of: Sent | undefined, tick: number): 
 
 /** The query of a side, and everything that decides its answer as a text. */
 async function questionOf(ports: RunPorts, of: Sent | undefined, tick: number) {
-  if (of === undefined) return { text: '', query: undefined };
+  if (of === undefined) return { text: '', ports, spec: undefined };
   const { name } = of.audience;
   const ledgers = await ledgersOf(ports, name, of.destinations);
   const spec = snapshotSpec(ports, name, of.destinations, tick, ledgers);
   const query = snapshotQuery(spec);
+  // What strings say of consent is read by the policy, and not by the query.
+  const { policies } = policiesRead(
+    ports.workspace.consent,
+    spec.syncs.map(({ purpose }) => purpose),
+  );
   const syncs = of.destinations.map((to) => {
     const { connector, destination } = resolveSync(ports, name, to);
     return [to, connector.name, destination.purpose];
   });
-  return { text: JSON.stringify([query.sql, query.tables?.map(({ servers }) => servers), spec.syncs, syncs]), query };
+  const text = JSON.stringify([query.sql, query.tables?.map(({ servers }) => servers), spec.syncs, syncs, policies]);
+  return { text, ports, spec };
 }
 
 const sideOf = (of: Sent | undefined, destination: string, snapshot: Relation): Side => {

@@ -6,6 +6,7 @@ import { attemptOf } from './diff.ts';
 import type { PolicyVersions, RunDocument, RunPorts, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { ledgerRelation, mostOf, movedRelation, resolveSync, saltOf, snapshotRelation, UnknownName } from './relations.ts';
+import { withSignals } from './signals.ts';
 import { stopRelation } from './stops.ts';
 
 /** Rule -> snapshot, once for all syncs of the audience. Immutable: everything after reads it, and no activation table again. */
@@ -17,11 +18,12 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
     const stops = await stopRelation(ports, `runs/${run}/stops/${attemptOf(ports)}`, tick);
     const prefix = `runs/${run}/snapshot/${attemptOf(ports)}`;
     const moved = await movedIds(ports, tick, `${prefix}/merges`);
-    const spec = {
+    const bare = {
       ...snapshotSpec(ports, audience, destinations, tick, ledgers),
       moved: moved && movedRelation(moved),
       ...(stops && { stops }),
     };
+    const spec = await withSignals(ports, bare, `runs/${run}/signals/${attemptOf(ports)}`);
     const files = await ports.warehouse.materialize(snapshotQuery(spec), ports.store.files.location(`${prefix}/members`));
     const [row] = await ports.warehouse.rows({
       sql: 'SELECT count(*) AS n FROM snapshot WHERE matched',

@@ -5,6 +5,7 @@ import { attemptOf } from './diff.ts';
 import { movedIds, snapshotSpec } from './materialize.ts';
 import type { RunDocument, RunPorts, SyncPlan, Tasks } from './ports.ts';
 import { movedRelation, snapshotRelation } from './relations.ts';
+import { withSignals } from './signals.ts';
 import { stopRelation } from './stops.ts';
 
 /** How long a delivery sends on decisions that nobody looked at again, milliseconds: then its turn ends, and the consents are asked once more. */
@@ -92,11 +93,12 @@ async function* decidedAnew(ports: RunPorts, { of, plans }: Deciding, now: numbe
   const stops = await stopRelation(ports, prefix, now);
   const found = await movedIds(ports, now, `${prefix}/merges`);
   const moved = movedRelation(found);
-  const spec = {
+  const bare = {
     ...snapshotSpec(ports, of.audience, destinations, now, new Map()),
     moved: found && moved,
     ...(stops && { stops }),
   };
+  const spec = await withSignals(ports, bare, `${prefix}/signals`);
   const files = await ports.warehouse.materialize(snapshotQuery(spec), ports.store.files.location(`${prefix}/snapshot`));
   for (const plan of upserts) {
     const locations = plan.upsertShards.map((shard) => ports.store.files.location(shard.key));

@@ -4,6 +4,7 @@ import { minus } from '../time.ts';
 import { fieldOf } from './event.ts';
 import { boundKey } from './identifiers.ts';
 import { instantLiteral, millisecondsOf, quoteName, quoteTable, quoteText } from './literal.ts';
+import { keepsStrings, saidSql, signalJoins, type SignalSource, stringsOf } from './signals.ts';
 
 /**
  * `decide` of core/consent.ts for all customers at once. Each purpose is two numbers a customer, so that the aggregation never grows
@@ -20,24 +21,25 @@ export const SHIFT = 62_135_596_800_000;
 const LEVEL = 2 ** 53;
 
 /**
- * The records of one consents table that have started: `customer_id`, `purpose`, `bound`, `began`, `undated`, `code`, `ref`, and where they
- * are asked for `said` (the code when the record was open) and `level` (of its source).
+ * The records of one consents table that have started: `customer_id`, `purpose`, `bound`, `began`, `undated`, `ended`, `said` (the code of
+ * what it says, 0 for nothing), `ref`, and where sources have an order `level`.
+ * @param every a purpose: the rows that are about no purpose of their own and hold a string, as rows of this one
  */
-function recordsOf(table: Table, { purposes, tick, sources, confirm }: ConsentSource): string {
+function recordsOf(table: Table, source: ConsentSource, every?: string): string {
+  const { purposes, tick, sources } = source;
   const column = (name: string) => fieldOf(table, name);
   const at = (name: string) => `r.${quoteName(column(name).name)}`;
-  const to = table.fields['effective_to'];
   const now = (name: string) => instantLiteral(column(name), tick, new Date(tick).toISOString().slice(0, 10));
   const words = Object.entries(table.statuses ?? Object.fromEntries(STATUSES.map((status) => [status, status] as const)));
   const says = words.map(([word, status]) => `WHEN ${at('status')} = ${quoteText(word)} THEN ${CODES[status]}`).join(' ');
-  const ended = to === undefined ? '' : `WHEN ${at('effective_to')} <= ${now('effective_to')} THEN ${CODES.ended} `;
+  const word = `CASE ${says} ELSE ${CODES['unknown-status']} END`;
+  const purpose = every === undefined ? at('purpose') : quoteText(every);
+  const ended =
+    table.fields['effective_to'] === undefined ? 'FALSE' : `coalesce(${at('effective_to')} <= ${now('effective_to')}, FALSE)`;
   const levels = (sources ?? []).map(
-    (source, i, all) => `WHEN CAST(${at('source')} AS varchar) = ${quoteText(source)} THEN ${all.length - i}`,
+    (one, i, all) => `WHEN CAST(${at('source')} AS varchar) = ${quoteText(one)} THEN ${all.length - i}`,
   );
-  const more = [
-    ...(confirm ? [`CASE ${says} ELSE ${CODES['unknown-status']} END AS said`] : []),
-    ...(sources ? [`${table.fields['source'] === undefined ? '0' : `CASE ${levels.join(' ')} ELSE 0 END`} AS level`] : []),
-  ];
+  const level = table.fields['source'] === undefined ? '0' : `CASE ${levels.join(' ')} ELSE 0 END`;
   const has = table.fields['namespace'] !== undefined && table.fields['value'] !== undefined;
   const from = column('effective_from');
   // What looks like an address is no name for a record: it would live on in receipts.
@@ -46,13 +48,18 @@ function recordsOf(table: Table, { purposes, tick, sources, confirm }: ConsentSo
     const text = `CAST(${at(name)} AS varchar)`;
     return `CASE WHEN strpos(${text}, '@') = 0 THEN ${text} ELSE '' END`;
   };
-  return `SELECT CAST(${at('customer_id')} AS varchar) AS customer_id, ${at('purpose')} AS purpose,
+  const strings = stringsOf(table, at);
+  const said = strings === undefined ? word : saidSql(word, at('status'), purpose, strings, source);
+  const about =
+    every === undefined
+      ? `${purpose} IN (${purposes.map(quoteText).join(', ')})`
+      : `${at('purpose')} IS NULL AND ${strings?.any ?? 'FALSE'}`;
+  return `SELECT CAST(${at('customer_id')} AS varchar) AS customer_id, ${purpose} AS purpose,
       ${has ? boundKey(at('namespace'), at('value')) : 'CAST(NULL AS varchar)'} AS bound,
       coalesce(${millisecondsOf(at('effective_from'), from)}, ${tick}) + ${SHIFT} AS began, ${at('effective_from')} IS NULL AS undated,
-      CASE ${ended}${says} ELSE ${CODES['unknown-status']} END AS code, ${opaque('source')} || chr(31) || ${opaque('record_id')} AS ref${more.map((one) => `, ${one}`).join('')}
-    FROM ${quoteTable(table.physicalName)} r
-    WHERE ${at('purpose')} IN (${purposes.map(quoteText).join(', ')})
-      AND (${at('effective_from')} <= ${now('effective_from')} OR ${at('effective_from')} IS NULL)`;
+      ${ended} AS ended, ${said} AS said, ${opaque('source')} || chr(31) || ${opaque('record_id')} AS ref${sources === undefined ? '' : `, ${level} AS level`}
+    FROM ${quoteTable(table.physicalName)} r${strings === undefined ? '' : signalJoins(strings, source)}
+    WHERE ${about} AND (${at('effective_from')} <= ${now('effective_from')} OR ${at('effective_from')} IS NULL)`;
 }
 
 export interface ConsentSource {
@@ -61,6 +68,8 @@ export interface ConsentSource {
   readonly purposes: readonly string[];
   /** Of those, the ones whose grants must be confirmed. */
   readonly confirm?: readonly string[] | undefined;
+  /** What strings say (`SIGNALS`), for the purposes whose policies read them; without it every string refuses them. */
+  readonly signals?: SignalSource | undefined;
   /** The order of the sources, if there is one. */
   readonly sources?: readonly string[] | undefined;
   readonly tick: number;
@@ -79,18 +88,23 @@ export const namesRecords = (tables: readonly Table[]): boolean =>
   tables.some((table) => table.fields['record_id'] !== undefined || table.fields['source'] !== undefined);
 
 /** FROM and WHERE of the records that count, alias `r`, and the customer's id, merged ids as the survivor. */
-function countedRecords(source: ConsentSource): {
-  readonly id: string;
-  readonly from: string;
-} {
+function countedRecords(source: ConsentSource): { readonly id: string; readonly from: string } {
   const { tables, merged, wanted } = source;
-  const union = tables.map((table) => recordsOf(table, source)).join('\n    UNION ALL\n    ');
+  const reading = source.purposes.filter((_, i) => source.signals?.policies[i] !== undefined);
+  const union = tables
+    .flatMap((table) => [
+      recordsOf(table, source),
+      ...(keepsStrings(table) ? reading.map((purpose) => recordsOf(table, source, purpose)) : []),
+    ])
+    .join('\n    UNION ALL\n    ');
   const id = merged === undefined ? 'r.customer_id' : 'coalesce(m.to_id, r.customer_id)';
   const limit = wanted === undefined ? '' : `\n    AND ${id} IN (SELECT customer_id FROM ${wanted})`;
   return {
     id,
     from: `FROM (
+    SELECT r.*, CASE WHEN r.ended THEN ${CODES.ended} ELSE r.said END AS code FROM (
     ${union}
+    ) r WHERE r.said > 0
   ) r${merged === undefined ? '' : `\n  LEFT JOIN ${merged} m ON m.from_id = r.customer_id`}
   WHERE (NOT r.undated OR r.code >= ${REFUSAL})${limit}`,
   };

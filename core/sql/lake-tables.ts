@@ -8,6 +8,7 @@ import {
 } from './delta.ts';
 import { MOVED_COLUMNS } from './merges.ts';
 import { RECEIPT_COLUMNS } from './receipts.ts';
+import { SIGNAL_COLUMNS } from './signals.ts';
 import { SNAPSHOT_COLUMNS } from './snapshot-columns.ts';
 
 /**
@@ -41,6 +42,7 @@ export const LAKE_COLUMNS: Readonly<Record<string, string>> = {
   ...MOVED_COLUMNS,
   ...RECEIPT_COLUMNS,
   ...SNAPSHOT_COLUMNS,
+  ...SIGNAL_COLUMNS,
 };
 
 /** Name of the table of a format. */

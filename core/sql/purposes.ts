@@ -27,6 +27,19 @@ const BOUND = 'sluice_bound';
 /** Relation of `recordNames`. */
 const RECORDS = 'sluice_records';
 
+/** The purposes asked for that a policy knows, and of each the policy where it reads strings; a string's digits are in this order. */
+export function policiesRead(
+  policy: ConsentPolicy,
+  asked: readonly string[],
+): { readonly purposes: readonly string[]; readonly policies: readonly (PurposePolicy | undefined)[] } {
+  const purposes = [...new Set(asked)].filter((purpose) => policyOf(policy, purpose) !== undefined);
+  const policies = purposes.map((purpose) => {
+    const own = policyOf(policy, purpose);
+    return own?.tcf === undefined && own?.gpp === undefined ? undefined : own;
+  });
+  return { purposes, policies };
+}
+
 /** Names of the columns of one purpose's decision. */
 export interface Decision {
   readonly allowed: string;
@@ -51,17 +64,19 @@ export class Purposes {
   readonly #source: ConsentSource;
   readonly #asked: readonly string[];
 
-  constructor(policy: ConsentPolicy, source: ConsentSource) {
+  /** @param signals whether what strings say has been read */
+  constructor(policy: ConsentPolicy, source: Omit<ConsentSource, 'signals' | 'sources' | 'confirm'>, signals: boolean) {
     this.#policy = policy;
     this.#asked = [...new Set(source.purposes)];
-    const known = this.#asked.filter((purpose) => policyOf(policy, purpose) !== undefined);
-    this.purposes = source.tables.length === 0 ? [] : known;
+    const read = policiesRead(policy, this.#asked);
+    this.purposes = source.tables.length === 0 ? [] : read.purposes;
     this.levels = this.purposes.length > 0 && bindsIdentifiers(source.tables);
     this.#named = this.purposes.length > 0 && namesRecords(source.tables);
     const policies = this.purposes.flatMap((purpose) => policyOf(policy, purpose) ?? []);
     this.#source = {
       ...source,
       purposes: this.purposes,
+      signals: { policies: read.policies, known: signals },
       sources: policies[0]?.sources,
       confirm: policies.filter(({ doubleOptIn }) => doubleOptIn).map(({ name }) => name),
     };

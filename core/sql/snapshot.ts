@@ -14,6 +14,7 @@ import { NO_TEXTS, quoteName, quoteText } from './literal.ts';
 import { MERGED, mergeExpressions, MOVED, movedExpression } from './merges.ts';
 import { usableRows, usableSql } from './retention.ts';
 import { LEVELS, Purposes } from './purposes.ts';
+import { SIGNALS } from './signals.ts';
 import {
   ERASED,
   erasedExpression,
@@ -39,6 +40,8 @@ export interface SnapshotSpec {
   readonly stops?: Relation;
   /** MOVED as it was materialized for the run, null where nobody is merged; left out, the query finds the merges itself. */
   readonly moved?: Relation | null;
+  /** What consent strings say (core/run/signals.ts); without it every string refuses the purposes whose policies read them. */
+  readonly signals?: Relation;
 }
 
 export interface SnapshotSync {
@@ -99,13 +102,17 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const usable = all ? usableSql(customers, tick, 'c') : 'TRUE';
   const matched = usable === 'TRUE' ? rule : `(${usable} AND ${rule})`;
   const wantedName = one !== undefined || (narrow && ledgers.length === 0) ? WANTED : undefined;
-  const consent = new Purposes(workspace.consent, {
-    tables: tables('consents'),
-    purposes: spec.syncs.map(({ purpose }) => purpose),
-    tick,
-    merged,
-    wanted: wantedName,
-  });
+  const consent = new Purposes(
+    workspace.consent,
+    {
+      tables: tables('consents'),
+      purposes: spec.syncs.map(({ purpose }) => purpose),
+      tick,
+      merged,
+      wanted: wantedName,
+    },
+    spec.signals !== undefined,
+  );
   const erasures = tables('erasures');
   const { stops } = spec;
   const identifiers: IdentifierSource = {
@@ -215,6 +222,7 @@ FROM (
         ledgers.flatMap(({ index, ledger }) => (ledger === undefined ? [] : [[`sluice_ledger_${index}`, ledger]])),
       ),
       ...(stops && { [STOPS]: stops }),
+      ...(spec.signals && { [SIGNALS]: spec.signals }),
     },
   };
 }

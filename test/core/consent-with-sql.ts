@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { ConsentDecision, ConsentRecord, Residence } from '../../core/consent.ts';
 import type { PurposePolicy } from '../../core/model.ts';
 import type { Warehouse } from '../../core/ports.ts';
@@ -13,6 +14,8 @@ import {
   stateOf,
 } from '../../core/sql/consent.ts';
 import { countrySql, jurisdictionSql, regionSql } from '../../core/sql/jurisdiction.ts';
+import { digitOf, keyText, SIGNALS } from '../../core/sql/signals.ts';
+import { signalsOf } from '../../core/signals.ts';
 import { quoteText, timestampLiteral } from '../../core/sql/literal.ts';
 import { column, table } from '../warehouses/tables.ts';
 
@@ -36,17 +39,19 @@ export async function decideWithSql(
     column('effective_to', 'timestamp'),
     column('source', 'string'),
     column('record_id', 'string'),
+    column('tcf', 'string'),
+    column('gpp', 'string'),
   ]);
   const time = (ms: number | null): string => (ms === null ? 'CAST(NULL AS timestamp)' : timestampLiteral(ms));
   const rows = histories.flatMap(({ records }, i) =>
     records.map(
-      ({ status, from, to, source = null, id = null }) =>
-        `(${quoteText(String(i))}, 'ads', ${status === null ? `'what'` : quoteText(status)}, ${time(from)}, ${time(to)}, ${text(source)}, ${text(id)})`,
+      ({ status, wordless, from, to, source = null, id = null, tcf = null, gpp = null }) =>
+        `(${quoteText(String(i))}, 'ads', ${text(wordless ? null : (status ?? 'what'))}, ${time(from)}, ${time(to)}, ${text(source)}, ${text(id)}, ${text(tcf)}, ${text(gpp)})`,
     ),
   );
   // Records of another purpose and of another customer never count.
   for (const stranger of [`'nobody', 'ads'`, `'0', 'other'`])
-    rows.push(`(${stranger}, 'denied', ${time(now)}, ${time(null)}, 'import', '99')`);
+    rows.push(`(${stranger}, 'denied', ${time(now)}, ${time(null)}, 'import', '99', NULL, NULL)`);
   const people = histories.map(
     ({ residence }, i) => `(${quoteText(String(i))}, ${text(residence.country)}, ${text(residence.region)})`,
   );
@@ -57,11 +62,14 @@ export async function decideWithSql(
     tick: now,
     sources: policy.sources,
     confirm: policy.doubleOptIn ? ['ads'] : [],
+    signals: { policies: [(policy.tcf ?? policy.gpp) ? policy : undefined], known: true },
   };
   const evidence = evidenceSql(policy, 'p.decided', 'p.basis', now, 'r.ref');
   const answers = await warehouse.rows({
     sql: `WITH "sluice_consents" AS (
-  SELECT * FROM (VALUES ${rows.join(', ')}) AS v (customer_id, purpose, status, effective_from, effective_to, source, record_id)
+  SELECT * FROM (VALUES ${rows.join(', ')}) AS v (customer_id, purpose, status, effective_from, effective_to, source, record_id, tcf, gpp)
+), ${SIGNALS} AS (
+  SELECT * FROM (VALUES ${signalRows(histories, policy).join(', ')}) AS v (k, v)
 ), states AS (
   ${consentStates(source, 'customer')}
 ), records AS (
@@ -82,6 +90,19 @@ ORDER BY CAST(p.customer_id AS integer)`,
     ...row,
     evidence: evidenceOf(String(row['evidence'])),
   })) as unknown as readonly ConsentDecision[];
+}
+
+/** Each string once, as core/run/signals.ts reads them. */
+function signalRows(histories: readonly History[], policy: PurposePolicy): readonly string[] {
+  const strings = new Map<string, string>([['none', `('none', '0')`]]);
+  for (const { tcf, gpp } of histories.flatMap(({ records }) => records)) {
+    for (const [kind, string] of [['tcf', tcf] as const, ['gpp', gpp] as const]) {
+      if (!string || strings.has(keyText(kind, string))) continue;
+      const key = createHash('sha256').update(keyText(kind, string)).digest('hex').slice(0, 32);
+      strings.set(keyText(kind, string), `('${key}', '${digitOf(signalsOf(kind, string, [policy])[0] ?? null)}')`);
+    }
+  }
+  return [...strings.values()];
 }
 
 const text = (value: string | null): string => (value === null ? 'CAST(NULL AS varchar)' : quoteText(value));

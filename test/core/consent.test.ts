@@ -5,6 +5,7 @@ import { COUNTRIES, subdivisionsOf } from '../../core/iso-3166.ts';
 import type { PurposePolicy } from '../../core/model.ts';
 import type { Warehouse } from '../../core/ports.ts';
 import { openDuckDb } from '../../warehouses/duckdb.ts';
+import { gppString, tcString } from './consent-strings.ts';
 import { decideWithSql, type History } from './consent-with-sql.ts';
 
 const NOW = Date.parse('2026-06-01T06:00:00Z');
@@ -37,6 +38,7 @@ const strange = (from: number | null, to: number | null = null) => record(null, 
 
 const ORDERED = policy({ sources: ['centre', 'shop'] });
 const DOUBLE = policy({ doubleOptIn: true });
+const STRINGS = policy({ tcf: { purposes: [1, 3] }, gpp: { optOuts: ['sale'] } });
 const by = (source: string, of: ConsentRecord): ConsentRecord => ({ ...of, source });
 const confirmed = (from: number | null, to: number | null = null) => record('confirmed', from, to);
 
@@ -222,6 +224,40 @@ const TABLE: readonly (readonly [
     no('pending'),
   ],
   ['double opt-in has no effect under opt-out', [granted(ago(1))], { ...DOUBLE, basis: 'opt-out' }, yes('not-refused')],
+  ['a word and a string: the string may refuse', [{ ...granted(ago(1)), tcf: tcString([1]) }], STRINGS, no('denied')],
+  [
+    'a word and a string: the string grants nothing beyond the word',
+    [{ ...denied(ago(1)), tcf: tcString([1, 3]) }],
+    STRINGS,
+    no('denied'),
+  ],
+  ['a word and a string that grants', [{ ...granted(ago(1)), tcf: tcString([1, 3]) }], STRINGS, yes('granted')],
+  [
+    'a string alone speaks for the record',
+    [{ ...strange(ago(1)), wordless: true, tcf: tcString([1, 3]) }],
+    STRINGS,
+    yes('granted'),
+  ],
+  [
+    'a string alone that cannot be read refuses',
+    [{ ...strange(ago(1)), wordless: true, tcf: 'what' }],
+    STRINGS,
+    no('unknown-status'),
+  ],
+  [
+    'a string that says nothing of the purpose is no record: an earlier refusal stands',
+    [denied(ago(9)), { ...strange(ago(1)), wordless: true, gpp: gppString({ usnat: { SaleOptOut: 2 } }) }],
+    { ...STRINGS, basis: 'opt-out' },
+    no('denied'),
+  ],
+  [
+    'an opt-out in a string refuses',
+    [{ ...strange(ago(1)), wordless: true, gpp: gppString({ usnat: { SaleOptOut: 1 } }) }],
+    { ...STRINGS, basis: 'opt-out' },
+    no('denied'),
+  ],
+  ['a string whose purpose maps none is not read', [{ ...granted(ago(1)), tcf: 'what' }], OPT_IN, yes('granted')],
+  ['no word and no string refuses', [{ ...strange(ago(1)), wordless: true }], STRINGS, no('unknown-status')],
   ['an end before its start is an end', [granted(ago(2), ago(5))], OPT_IN, no('ended')],
 ];
 
@@ -283,14 +319,29 @@ describe('the consent decision', () => {
 
 /** Few distinct times, so that ties, ends at the very moment and exact expiries come up all the time. */
 const times = fc.constantFrom(NOW, NOW + 1, NOW - 1, ...[1, 2, 3, 29, 30, 31].map(ago), ago(30) + 1, ago(30) - 1);
+const tcf = fc.constantFrom(null, null, null, '', tcString([1, 3, 4]), tcString([1]), 'garbage');
+const gpp = fc.constantFrom(
+  null,
+  null,
+  null,
+  '',
+  gppString({ usca: { SaleOptOut: 1 } }),
+  gppString({ usca: { SaleOptOut: 2 } }, [1, 3, 4]),
+);
 const records = fc.array(
-  fc.record({
-    status: fc.constantFrom('granted', 'granted', 'confirmed', 'denied', 'withdrawn', 'pending', null),
-    from: fc.oneof({ weight: 12, arbitrary: times }, { weight: 1, arbitrary: fc.constant(null) }),
-    to: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: times }),
-    source: fc.constantFrom('centre', 'shop', 'import', null),
-    id: fc.constantFrom('1', '2', '3', 'ann@example.com', '', null),
-  }),
+  fc
+    .record({
+      wordless: fc.boolean(),
+      tcf,
+      gpp,
+      status: fc.constantFrom('granted', 'granted', 'confirmed', 'denied', 'withdrawn', 'pending', null),
+      from: fc.oneof({ weight: 12, arbitrary: times }, { weight: 1, arbitrary: fc.constant(null) }),
+      to: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: times }),
+      source: fc.constantFrom('centre', 'shop', 'import', null),
+      id: fc.constantFrom('1', '2', '3', 'ann@example.com', '', null),
+    })
+    // Without a word the status is none either.
+    .map((one) => (one.wordless ? { ...one, status: null } : one)),
   { maxLength: 5 },
 );
 const residences = fc.record({
@@ -305,6 +356,8 @@ const policies: fc.Arbitrary<PurposePolicy> = fc.record({
   jurisdictions: fc.dictionary(fc.constantFrom('US', 'US-CA', 'US-TX', 'US-XX', 'CA-ON', 'DE'), bases, { maxKeys: 4 }),
   sharedIdentifiers: fc.constant('keep-for-entitled' as const),
   doubleOptIn: fc.boolean(),
+  tcf: fc.constantFrom(undefined, { purposes: [1, 3, 4] }),
+  gpp: fc.constantFrom(undefined, { optOuts: ['sale' as const] }),
   sources: fc.constantFrom(undefined, ['centre', 'shop'], ['import']),
 });
 
