@@ -1,4 +1,5 @@
-import { Duration, TimeZone } from 'aws-cdk-lib';
+import { Duration, Stack, TimeZone } from 'aws-cdk-lib';
+import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import {
@@ -13,6 +14,7 @@ import { LambdaInvoke } from 'aws-cdk-lib/aws-scheduler-targets';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import type { Audience } from '../core/model.ts';
+import { meant, meantWildcard } from './acknowledged.ts';
 
 export interface SchedulesProps {
   readonly audiences: readonly Audience[];
@@ -37,6 +39,11 @@ export class Schedules extends Construct {
       enforceSSL: true,
       retentionPeriod: Duration.days(14),
     });
+    meant(this.dead, 'SQS3', 'It is the queue of dead letters itself; an alarm rings at the first one.');
+    meantWildcard(Stack.of(this), `${dispatch.functionArn}:*`, "The scheduler's role may call every version of dispatch, and nothing else.");
+    const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('scheduler.amazonaws.com') });
+    // Schedules and their dead letters are encrypted.
+    role.addToPolicy(new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [key.keyArn] }));
     for (const audience of audiences) {
       const expression = expressionOf(audience);
       if (expression === undefined) continue;
@@ -48,6 +55,7 @@ export class Schedules extends Construct {
         timeWindow: windowOf(audience, withinMinutes),
         key,
         target: new LambdaInvoke(dispatch, {
+          role,
           // `dispatch` makes one execution of a tick, however often the event comes.
           input: ScheduleTargetInput.fromObject({ audience: audience.name, tick: ContextAttribute.scheduledTime }),
           deadLetterQueue: this.dead,

@@ -24,6 +24,7 @@ const stageSchema = z.strictObject({
     })
     .prefault({})
     .describe('Where the activation tables lie: their buckets, and the KMS keys they are encrypted with.'),
+  secret_keys: z.array(arn('kms')).default([]).describe("KMS keys of the destinations' secrets, where they are not the account's own."),
   state_bucket: bucketName().optional(),
   receipts_bucket: bucketName().optional().describe('With Object Lock and versions; Sluice then sets no retention on it.'),
   key: arn('kms').optional(),
@@ -31,9 +32,7 @@ const stageSchema = z.strictObject({
   permissions_boundary: arn('iam').optional(),
   network: z
     .strictObject({
-      vpc: z.string().regex(/^vpc-/, 'begins with vpc-'),
       subnets: z.array(z.string().regex(/^subnet-/, 'begins with subnet-')).min(1),
-      zones: z.array(z.string().min(1)).min(1).describe('Availability zones, in the order of the subnets.'),
       security_groups: z.array(z.string().regex(/^sg-/, 'begins with sg-')).min(1),
     })
     .optional()
@@ -88,13 +87,7 @@ export function readSettings(stage: unknown, stages: unknown): Settings {
   }
   const read = stageSchema.safeParse(all.data[name] ?? {});
   if (!read.success) throw new SettingsWrong(read.error.issues.flatMap((issue) => told(name, issue)));
-  const { data } = read;
-  if (data.network && data.network.zones.length !== data.network.subnets.length) {
-    throw new SettingsWrong([
-      `cdk.json: context.sluice.${name}.network has ${data.network.subnets.length} subnets and ${data.network.zones.length} zones; name the zone of every subnet.`,
-    ]);
-  }
-  return { ...data, stage: name, environment: data.environment ?? name };
+  return { ...read.data, stage: name, environment: read.data.environment ?? name };
 }
 
 function told(stage: string, issue: z.core.$ZodIssue): string[] {

@@ -1,6 +1,6 @@
 import { Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
-import { AttributeType, Billing, type ITableV2, TableEncryptionV2, TableV2 } from 'aws-cdk-lib/aws-dynamodb';
-import { Effect, type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { AttributeType, BillingMode, Table, TableEncryption } from 'aws-cdk-lib/aws-dynamodb';
+import { type IGrantable, PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { type IKey, Key } from 'aws-cdk-lib/aws-kms';
 import {
   BlockPublicAccess,
@@ -12,13 +12,14 @@ import {
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import { meant, meantWildcard } from './acknowledged.ts';
 import type { Settings } from './settings.ts';
 
 /** What remembers: the bucket of ledgers, snapshots and deltas; the bucket of receipts; the table of pointers, leases, budgets and stops. */
 export class State extends Construct {
   readonly bucket: IBucket;
   readonly receipts: IBucket;
-  readonly table: ITableV2;
+  readonly table: Table;
   readonly key: IKey;
 
   constructor(scope: Construct, id: string, settings: Settings, lifecycle: readonly LifecycleRule[]) {
@@ -33,6 +34,8 @@ export class State extends Construct {
             removalPolicy,
           })
         : Key.fromKeyArn(this, 'Key', settings.key);
+    // A key that was brought along has its own policy: docs/deploy.md says what it must allow.
+    this.#letServicesUseKey();
     const common = {
       encryption: BucketEncryption.KMS,
       encryptionKey: this.key,
@@ -44,15 +47,26 @@ export class State extends Construct {
       versioned: true,
       removalPolicy,
     };
+    // Who read what is asked about receipts and ledgers. S3 writes its access logs with its own key only.
+    const access = new Bucket(this, 'Access', {
+      ...common,
+      encryption: BucketEncryption.S3_MANAGED,
+      encryptionKey: undefined,
+      bucketKeyEnabled: false,
+      lifecycleRules: [UNFINISHED, { id: 'access-logs', expiration: Duration.days(400), noncurrentVersionExpiration: Duration.days(1) }],
+    });
+    meant(access, 'S1', 'It holds the access logs of the others; logging its own reads into itself would never end.');
+    const logged = (prefix: string) => ({ serverAccessLogsBucket: access, serverAccessLogsPrefix: prefix });
     this.bucket =
       settings.state_bucket === undefined
-        ? new Bucket(this, 'Bucket', { ...common, lifecycleRules: [...lifecycle, UNFINISHED] })
+        ? new Bucket(this, 'Bucket', { ...common, ...logged('state/'), lifecycleRules: [...lifecycle, UNFINISHED] })
         : Bucket.fromBucketName(this, 'Bucket', settings.state_bucket);
     // Athena writes what it unloads with attempts of its own; a default retention would lock its leftovers too. Receipts have a bucket apart.
     this.receipts =
       settings.receipts_bucket === undefined
         ? new Bucket(this, 'Receipts', {
             ...common,
+            ...logged('receipts/'),
             objectLockEnabled: true,
             objectLockDefaultRetention: ObjectLockRetention.governance(Duration.days(settings.receipts_days)),
             lifecycleRules: [UNFINISHED],
@@ -60,16 +74,40 @@ export class State extends Construct {
             removalPolicy: RemovalPolicy.RETAIN,
           })
         : Bucket.fromBucketName(this, 'Receipts', settings.receipts_bucket);
-    this.table = new TableV2(this, 'Table', {
+    // Not TableV2: a global table with a key of ours cannot be written into a template before its region is known.
+    this.table = new Table(this, 'Table', {
       partitionKey: { name: 'pk', type: AttributeType.STRING },
       sortKey: { name: 'sk', type: AttributeType.STRING },
-      billing: Billing.onDemand(),
-      encryption: TableEncryptionV2.customerManagedKey(this.key),
+      billingMode: BillingMode.PAY_PER_REQUEST,
+      encryption: TableEncryption.CUSTOMER_MANAGED,
+      encryptionKey: this.key,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
       timeToLiveAttribute: 'ttl',
       deletionProtection: keep,
       removalPolicy,
     });
+  }
+
+  /**
+   * https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html and
+   * https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html, read 2026-11-25.
+   */
+  #letServicesUseKey(): void {
+    const { account, region, partition } = Stack.of(this);
+    const use = (principal: string, conditions: Record<string, Record<string, string>>): void => {
+      this.key.addToResourcePolicy(
+        new PolicyStatement({
+          principals: [new ServicePrincipal(principal)],
+          actions: ['kms:Encrypt', 'kms:Decrypt', 'kms:ReEncrypt*', 'kms:GenerateDataKey*', 'kms:DescribeKey'],
+          resources: ['*'],
+          conditions,
+        }),
+      );
+    };
+    use(`logs.${region}.amazonaws.com`, {
+      ArnLike: { 'kms:EncryptionContext:aws:logs:arn': `arn:${partition}:logs:${region}:${account}:*` },
+    });
+    use('cloudwatch.amazonaws.com', { StringEquals: { 'aws:SourceAccount': account } });
   }
 
   /** Objects of the state bucket under these prefixes: read, and list. */
@@ -123,7 +161,8 @@ export class State extends Construct {
 
   #allow(to: IGrantable, actions: readonly string[], bucket: IBucket, prefixes: readonly string[]): void {
     const resources = prefixes.map((prefix) => bucket.arnForObjects(`${prefix}*`));
-    to.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ effect: Effect.ALLOW, actions: [...actions], resources }));
+    for (const resource of resources) meantWildcard(Stack.of(this), resource, 'Objects have names that a run makes; what is under this prefix is its own.');
+    to.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions: [...actions], resources }));
   }
 
   #allowList(to: IGrantable, bucket: IBucket): void {
@@ -134,11 +173,6 @@ export class State extends Construct {
 
   #allowKey(to: IGrantable, actions: readonly string[]): void {
     to.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions: [...actions], resources: [this.key.keyArn] }));
-  }
-
-  /** Region and account of this deployment, for policies. */
-  get stack(): Stack {
-    return Stack.of(this);
   }
 }
 

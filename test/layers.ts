@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'connectors/index.ts',
     'functions/environment.ts',
     'functions/bundling.ts',
-    'functions/bundling.ts',
+    'cli/workspace-files.ts',
   ],
   // Of the top of the project, only the version.
   cli: ['core/', 'connectors/', 'warehouses/', 'stores/', 'sandbox/', 'package.json'],

@@ -19,6 +19,7 @@ describe('the settings of a stage', () => {
       environment: 'dev',
       workspace: '.',
       sources: { buckets: [], keys: [] },
+      secret_keys: [],
       scan_limit_gb: 1_000,
       start_within_minutes: 10,
       late_after_hours: 26,
@@ -46,7 +47,7 @@ describe('the settings of a stage', () => {
           acount: '1',
           key: 'alias/mine',
           sources: { buckets: ['s3://lake/tables'], regions: [] },
-          network: { vpc: 'main', subnets: [], zones: ['a'], security_groups: ['sg-1'] },
+          network: { subnets: [], security_groups: ['default'] },
           log_days: 0.5,
         },
       }),
@@ -54,17 +55,10 @@ describe('the settings of a stage', () => {
       'cdk.json: context.sluice.prod.sources.buckets.0: is the name of a bucket, no address.',
       'cdk.json: context.sluice.prod.sources has no key "regions".',
       'cdk.json: context.sluice.prod.key: is an ARN: arn:aws:kms:....',
-      'cdk.json: context.sluice.prod.network.vpc: begins with vpc-.',
       'cdk.json: context.sluice.prod.network.subnets: Too small: expected array to have >=1 items.',
+      'cdk.json: context.sluice.prod.network.security_groups.0: begins with sg-.',
       'cdk.json: context.sluice.prod.log_days: Invalid input: expected int, received number.',
       expect.stringMatching(/^cdk\.json: context\.sluice\.prod has no key "acount"\. Its keys are environment, workspace, /),
-    ]);
-  });
-
-  it('of a network name a zone for every subnet', () => {
-    const network = { vpc: 'vpc-1', subnets: ['subnet-1', 'subnet-2'], zones: ['eu-west-1a'], security_groups: ['sg-1'] };
-    expect(problems('dev', { dev: { network } })).toEqual([
-      'cdk.json: context.sluice.dev.network has 2 subnets and 1 zones; name the zone of every subnet.',
     ]);
   });
 

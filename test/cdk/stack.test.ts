@@ -1,0 +1,320 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { App, Stack, Validations } from 'aws-cdk-lib';
+import { Match, Template } from 'aws-cdk-lib/assertions';
+import { Code } from 'aws-cdk-lib/aws-lambda';
+import { Bucket } from 'aws-cdk-lib/aws-s3';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { readSettings } from '../../cdk/settings.ts';
+import { SluiceStack } from '../../cdk/sluice-stack.ts';
+import { readWorkspaceFiles } from '../../cli/workspace-files.ts';
+import { connectors } from '../../connectors/index.ts';
+import { loadWorkspace } from '../../core/files/workspace.ts';
+import { NEEDS } from '../../functions/environment.ts';
+import { ROOT } from '../project-files.ts';
+
+// Every synth is checked by CloudFormation's own schemas: a second alone, more beside others.
+vi.setConfig({ testTimeout: 180_000 });
+
+const { context } = JSON.parse(readFileSync(`${ROOT}cdk.json`, 'utf8')) as { context: Record<string, unknown> };
+
+interface Statement {
+  readonly Action: string | readonly string[];
+  readonly Resource: unknown;
+}
+interface Resource {
+  readonly Type: string;
+  readonly Properties: Readonly<Record<string, unknown>>;
+  readonly DeletionPolicy?: string;
+}
+
+let files: ReadonlyMap<string, string>;
+beforeAll(async () => {
+  files = await readWorkspaceFiles(ROOT);
+});
+
+let plain: Template | undefined;
+/** The template of a stage without settings, made once. */
+const theTemplate = (): Template => (plain ??= templateOf());
+
+/** The stack of the project's own example files, with code that does nothing. */
+function templateOf(stage: Readonly<Record<string, unknown>> = {}, change: (files: Map<string, string>) => void = () => undefined): Template {
+  const own = new Map(files);
+  change(own);
+  const { workspace } = loadWorkspace(own, { connectors, environment: 'dev' });
+  if (workspace === null) throw new Error('The example files have problems.');
+  const app = new App({ context });
+  const settings = readSettings('dev', { dev: stage });
+  const code = Code.fromInline('export const handler = () => undefined');
+  const stack = new SluiceStack(app, 'Sluice', { stackName: 'sluice-dev', settings, workspace, codeOf: () => code });
+  return Template.fromStack(stack);
+}
+
+const resources = (template: Template, type: string): Readonly<Record<string, Resource>> =>
+  template.findResources(type) as Readonly<Record<string, Resource>>;
+
+/** What the role of a function may do: `action` -> resources, logical ids in angle brackets. */
+function permissionsOf(template: Template, name: string): ReadonlyMap<string, readonly string[]> {
+  const allowed = new Map<string, string[]>();
+  for (const [id, { Properties }] of Object.entries(resources(template, 'AWS::IAM::Policy'))) {
+    if (!id.startsWith(name)) continue;
+    for (const statement of (Properties.PolicyDocument as { Statement: readonly Statement[] }).Statement) {
+      for (const action of [statement.Action].flat()) {
+        allowed.set(action, [...(allowed.get(action) ?? []), ...[statement.Resource].flat().map(written)]);
+      }
+    }
+  }
+  return allowed;
+}
+
+function written(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value);
+  if ('Ref' in value) return `<${String(value.Ref)}>`;
+  if ('Fn::GetAtt' in value) return `<${(value['Fn::GetAtt'] as string[])[0]}>`;
+  if ('Fn::Join' in value) return (value['Fn::Join'] as [string, unknown[]])[1].map(written).join('');
+  return JSON.stringify(value);
+}
+
+const FUNCTIONS = Object.keys(NEEDS);
+const services = (allowed: ReadonlyMap<string, readonly string[]>): readonly string[] =>
+  [...new Set([...allowed.keys()].map((action) => action.split(':')[0] ?? ''))].toSorted();
+
+describe('privileges', () => {
+  it('part reading tables from sending: who has a way to tables has no secret of a destination, and the other way round', () => {
+    const template = theTemplate();
+    const found = FUNCTIONS.map((name) => {
+      const allowed = permissionsOf(template, name);
+      const secrets = allowed.get('secretsmanager:GetSecretValue') ?? [];
+      return {
+        name,
+        tables: (allowed.get('glue:GetTable') ?? []).some((arn) => arn.includes(':table/shop/')),
+        athena: allowed.has('athena:StartQueryExecution'),
+        destinations: secrets.some((arn) => arn.includes(':secret:')),
+      };
+    });
+    expect(found.filter(({ tables }) => tables).map(({ name }) => name)).toEqual(['materialize']);
+    expect(found.filter(({ destinations }) => destinations).map(({ name }) => name)).toEqual(['deliver']);
+    expect(found.filter(({ athena, destinations }) => athena && destinations)).toEqual([]);
+  });
+
+  it('of what sends: its deltas, the table of state, the secrets that destinations name, its log', () => {
+    const allowed = permissionsOf(theTemplate(), 'deliver');
+    expect(services(allowed)).toEqual(['dynamodb', 'kms', 'logs', 's3', 'secretsmanager']);
+    expect(allowed.get('secretsmanager:GetSecretValue')?.map((arn) => arn.split(':secret:')[1])).toEqual([
+      'sluice/braze-eu-??????',
+      'sluice/meta-eu-??????',
+    ]);
+    expect(allowed.get('s3:PutObject')).toEqual([expect.stringMatching(/^<StateBucket\w+>\/runs\/\*$/)]);
+  });
+
+  it('of what is called by schedules: run, by its alias, and nothing else', () => {
+    const allowed = permissionsOf(theTemplate(), 'dispatch');
+    expect([...allowed.keys()].toSorted()).toEqual([
+      'kms:Decrypt',
+      'lambda:InvokeFunction',
+      'logs:CreateLogStream',
+      'logs:PutLogEvents',
+    ]);
+    expect(allowed.get('lambda:InvokeFunction')).toEqual([expect.stringMatching(/:function:sluice-dev-run:live$/)]);
+  });
+
+  it('never let anybody delete or unlock a receipt', () => {
+    const template = theTemplate();
+    const all = FUNCTIONS.flatMap((name) => [...permissionsOf(template, name).keys()]);
+    expect(all.filter((action) => /^s3:(\*|Delete|Bypass|PutObjectRetention|PutBucket)|^\*/.test(action))).toEqual([]);
+  });
+
+  it('reach the tables of the contracts by name, and the buckets that the stage names', () => {
+    const allowed = permissionsOf(templateOf({ sources: { buckets: ['lake'], keys: ['arn:aws:kms:eu-west-1:111122223333:key/12345678-1234-1234-1234-123456789012'] } }), 'materialize');
+    expect(allowed.get('glue:GetTable')?.filter((arn) => arn.includes(':table/shop')).map((arn) => arn.split(':table/')[1])).toEqual([
+      'shop/consents',
+      'shop/customers',
+      'shop/erasures',
+      'shop/identifiers',
+      'shop/order_completed',
+      'shop/support_ticket_opened',
+    ]);
+    expect(allowed.get('s3:GetObject')).toContain('arn:<AWS::Partition>:s3:::lake/*');
+    expect(allowed.get('kms:Decrypt')).toContain('arn:aws:kms:eu-west-1:111122223333:key/12345678-1234-1234-1234-123456789012');
+  });
+});
+
+describe('functions', () => {
+  it('have the environment that they need, and no variable more', () => {
+    const template = theTemplate();
+    const functions = Object.entries(resources(template, 'AWS::Lambda::Function'));
+    for (const [name, needs] of Object.entries(NEEDS)) {
+      const [, fn] = functions.find(([id]) => id.startsWith(`${name}Function`)) ?? [];
+      const { Variables = {} } = (fn?.Properties.Environment ?? {}) as { Variables?: Record<string, unknown> };
+      expect({ name, variables: Object.keys(Variables).toSorted() }).toEqual({ name, variables: [...needs].toSorted() });
+    }
+    expect(functions).toHaveLength(FUNCTIONS.length);
+  });
+
+  it('are Node 24 on arm64 with an encrypted log that ends', () => {
+    const template = templateOf({ log_days: 30 });
+    template.allResourcesProperties('AWS::Lambda::Function', {
+      Runtime: 'nodejs24.x',
+      Architectures: ['arm64'],
+      Handler: 'index.handler',
+      LoggingConfig: { LogFormat: 'JSON', LogGroup: Match.anyValue() },
+    });
+    template.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 30, KmsKeyId: Match.anyValue() });
+  });
+
+  it('of a run are durable from their creation, remember with our key, and call the versions deployed with them', () => {
+    const template = theTemplate();
+    template.hasResourceProperties('AWS::Lambda::Function', {
+      FunctionName: 'sluice-dev-run',
+      DurableConfig: { ExecutionTimeout: 259_200, RetentionPeriodInDays: 30, KMSKeyArn: Match.anyValue() },
+      Environment: { Variables: { SLUICE_DELIVER: { Ref: Match.stringLikeRegexp('^deliverFunctionCurrentVersion') } } },
+    });
+    template.allResources('AWS::Lambda::Version', { DeletionPolicy: 'Retain' });
+  });
+});
+
+describe('schedules', () => {
+  it('are those of the audiences, in their zones, spread over some minutes', () => {
+    const schedules = Object.values(resources(theTemplate(), 'AWS::Scheduler::Schedule')).map(({ Properties: p }) => [
+      p.Name,
+      p.ScheduleExpression,
+      p.ScheduleExpressionTimezone,
+      (p.FlexibleTimeWindow as { MaximumWindowInMinutes?: number }).MaximumWindowInMinutes,
+      (p.Target as { Input: string }).Input,
+    ]);
+    expect(schedules).toEqual([
+      ['basket-builders', 'cron(0 7 * * ? *)', 'Europe/Berlin', 10, input('basket-builders')],
+      ['churned', 'cron(0 8 ? * MON *)', 'Europe/Berlin', 10, input('churned')],
+      ['lapsed-vips', 'cron(0 6 * * ? *)', 'Europe/Berlin', 10, input('lapsed-vips')],
+    ]);
+  });
+
+  it('of every few minutes are on the minute, and an audience that is gone has none', () => {
+    const template = templateOf({}, (own) => {
+      own.set('audiences/lapsed-vips.yaml', (own.get('audiences/lapsed-vips.yaml') ?? '').replace(/^schedule: .*$/m, 'schedule: every 4 minutes'));
+      own.delete('audiences/basket-builders.yaml');
+    });
+    const schedules = Object.values(resources(template, 'AWS::Scheduler::Schedule')).map(({ Properties: p }) => [
+      p.Name,
+      p.ScheduleExpression,
+      (p.FlexibleTimeWindow as { Mode: string }).Mode,
+    ]);
+    expect(schedules).toEqual([
+      ['churned', 'cron(0 8 ? * MON *)', 'FLEXIBLE'],
+      ['lapsed-vips', 'rate(4 minutes)', 'OFF'],
+    ]);
+    expect(Object.keys(resources(template, 'AWS::CloudWatch::Alarm')).filter((id) => id.includes('Late'))).toHaveLength(2);
+  });
+
+  const input = (audience: string): string => `{"audience":"${audience}","tick":"<aws.scheduler.scheduled-time>"}`;
+});
+
+describe('alarms', () => {
+  it('each name a runbook that is there, and tell the topic', () => {
+    const alarms = Object.values(resources(theTemplate(), 'AWS::CloudWatch::Alarm'));
+    const pages = alarms.map(({ Properties }) => /What to do: (docs\/runbooks\/[\w-]+\.md)$/.exec(String(Properties.AlarmDescription))?.[1] ?? '');
+    expect([...new Set(pages)].filter((page) => page === '' || !existsSync(ROOT + page))).toEqual([]);
+    expect(alarms.filter(({ Properties }) => (Properties.AlarmActions as unknown[]).length !== 1)).toEqual([]);
+    expect(alarms.length).toBeGreaterThan(20);
+  });
+
+  it('ring for an audience without a good run, also when no number comes at all', () => {
+    templateOf({ late_after_hours: 30 }).hasResourceProperties('AWS::CloudWatch::Alarm', {
+      AlarmDescription: Match.stringLikeRegexp('^The audience lapsed-vips of .* had no good run for 72 hours'),
+      MetricName: 'RunsDone',
+      Dimensions: Match.arrayWith([{ Name: 'audience', Value: 'lapsed-vips' }]),
+      ComparisonOperator: 'LessThanThreshold',
+      EvaluationPeriods: 72,
+      TreatMissingData: 'breaching',
+    });
+  });
+
+  it('reach an owner about their own audiences, where the stage says so', () => {
+    const subscriptions = Object.values(resources(templateOf({ notify_owners: true }), 'AWS::SNS::Subscription'));
+    const told = subscriptions.map(({ Properties: p }) => [p.Protocol, p.Endpoint, p.FilterPolicy]);
+    expect(told.length).toBeGreaterThan(0);
+    expect(told.filter(([protocol, owner, filter]) => protocol !== 'email' || JSON.stringify(filter) !== JSON.stringify({ owner: [owner] }))).toEqual([]);
+    expect(resources(theTemplate(), 'AWS::SNS::Subscription')).toEqual({});
+  });
+});
+
+describe('state', () => {
+  it('stays when the stack goes, unless the stage says otherwise; receipts stay locked either way', () => {
+    const policies = (template: Template): readonly (readonly [string, string | undefined])[] =>
+      ['AWS::S3::Bucket', 'AWS::DynamoDB::Table', 'AWS::KMS::Key', 'AWS::SecretsManager::Secret'].flatMap((type) =>
+        Object.entries(resources(template, type)).map(([id, { DeletionPolicy }]) => [id.replace(/[0-9A-F]{8}$/, ''), DeletionPolicy] as const),
+      );
+    expect(policies(theTemplate()).filter(([, policy]) => policy !== 'Retain')).toEqual([]);
+    expect(policies(templateOf({ on_removal: 'delete' })).filter(([, policy]) => policy === 'Retain')).toEqual([['StateReceipts', 'Retain']]);
+    templateOf({ receipts_days: 400 }).hasResourceProperties('AWS::S3::Bucket', {
+      ObjectLockEnabled: true,
+      ObjectLockConfiguration: { Rule: { DefaultRetention: { Mode: 'GOVERNANCE', Days: 400 } } },
+    });
+  });
+
+  it('is encrypted with the key, closed to the public, and only reached by TLS', () => {
+    const template = theTemplate();
+    const buckets = Object.entries(resources(template, 'AWS::S3::Bucket'));
+    expect(buckets).toHaveLength(3);
+    template.allResourcesProperties('AWS::S3::Bucket', {
+      PublicAccessBlockConfiguration: { BlockPublicAcls: true, BlockPublicPolicy: true, IgnorePublicAcls: true, RestrictPublicBuckets: true },
+      VersioningConfiguration: { Status: 'Enabled' },
+      BucketEncryption: Match.anyValue(),
+    });
+    template.hasResourceProperties('AWS::DynamoDB::Table', {
+      SSESpecification: { SSEEnabled: true, SSEType: 'KMS', KMSMasterKeyId: Match.anyValue() },
+      PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+      DeletionProtectionEnabled: true,
+    });
+    expect(Object.keys(resources(template, 'AWS::S3::BucketPolicy'))).toHaveLength(3);
+  });
+});
+
+describe('what a company brings along', () => {
+  it('is used and not made again: buckets, key, workgroup', () => {
+    const template = templateOf({
+      state_bucket: 'our-state',
+      receipts_bucket: 'our-receipts',
+      key: 'arn:aws:kms:eu-west-1:111122223333:key/12345678-1234-1234-1234-123456789012',
+      workgroup: 'marketing',
+    });
+    expect(Object.keys(resources(template, 'AWS::KMS::Key'))).toEqual([]);
+    expect(Object.keys(resources(template, 'AWS::Athena::WorkGroup'))).toEqual([]);
+    const allowed = permissionsOf(template, 'commit');
+    expect(allowed.get('s3:PutObject')).toContain('arn:<AWS::Partition>:s3:::our-receipts/*');
+    expect(allowed.get('athena:StartQueryExecution')).toEqual([expect.stringMatching(/:workgroup\/marketing$/)]);
+  });
+
+  it('of a network holds every function', () => {
+    const network = { subnets: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'], security_groups: ['sg-0123456789abcdef0'] };
+    templateOf({ network }).allResourcesProperties('AWS::Lambda::Function', {
+      VpcConfig: { SubnetIds: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'], SecurityGroupIds: ['sg-0123456789abcdef0'] },
+    });
+  });
+});
+
+describe('the template', () => {
+  it('is the same for the same files, so that a deploy without a change changes nothing', () => {
+    expect(templateOf().toJSON()).toEqual(theTemplate().toJSON());
+  });
+
+  it('has no finding of cdk-nag that is not meant', () => {
+    const { workspace } = loadWorkspace(files, { connectors, environment: 'dev' });
+    if (workspace === null) throw new Error('The example files have problems.');
+    const app = new App({ context });
+    const stage = {
+      sources: { buckets: ['lake'], keys: ['arn:aws:kms:eu-west-1:111122223333:key/12345678-1234-1234-1234-123456789012'] },
+      network: { subnets: ['subnet-0123456789abcdef0'], security_groups: ['sg-0123456789abcdef0'] },
+    };
+    const settings = readSettings('dev', { dev: stage });
+    new SluiceStack(app, 'Sluice', { settings, workspace, codeOf: () => Code.fromInline('export const handler = () => undefined') });
+    Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+    const { directory } = app.synth();
+    const { pluginReports } = JSON.parse(readFileSync(`${directory}/validation-report.json`, 'utf8')) as { pluginReports: unknown };
+    expect(pluginReports).toEqual([]);
+    const open = new App({ context });
+    new Bucket(new Stack(open, 'Open'), 'Bucket');
+    Validations.of(open).addPlugins(new AwsSolutionsChecks(open));
+    expect(() => open.synth()).toThrow(/AwsSolutions-S1/);
+  });
+});
