@@ -98,7 +98,11 @@ export class Worker extends Construct implements IGrantable {
         new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [key.keyArn] }),
       ],
     });
-    meantWildcard(policy, `${this.function.functionArn}:*`, 'Executions are named by the version they run on; these are its own.');
+    meantWildcard(
+      policy,
+      `${this.function.functionArn}:*`,
+      'Executions are named by the version they run on; these are its own.',
+    );
     // Beside the role, not in its default policy: the function waits for that one, and this one names the function.
     policy.attachToRole(role);
   }

@@ -52,7 +52,10 @@ export class Lake extends Construct {
     this.database = stack.stackName.toLowerCase().replaceAll('-', '_');
     const database = new CfnDatabase(this, 'Database', {
       catalogId: stack.account,
-      databaseInput: { name: this.database, description: 'Files of Sluice: ledgers, snapshots, deltas. Read by partition projection.' },
+      databaseInput: {
+        name: this.database,
+        description: 'Files of Sluice: ledgers, snapshots, deltas. Read by partition projection.',
+      },
     });
     for (const table of lakeTables(bucket.bucketName)) {
       const columns = (of: Readonly<Record<string, string>>) => Object.entries(of).map(([name, type]) => ({ name, type }));
@@ -114,14 +117,23 @@ export class Lake extends Construct {
       );
     }
     this.#allow(to, ['lakeformation:GetDataAccess'], ['*']);
-    meantWildcard(Stack.of(this), '*', 'Lake Formation, and the network interfaces of a function, know no resource in a policy; Lake Formation decides itself.');
+    meantWildcard(
+      Stack.of(this),
+      '*',
+      'Lake Formation, and the network interfaces of a function, know no resource in a policy; Lake Formation decides itself.',
+    );
     const { buckets, keys } = settings.sources;
     const { partition } = Stack.of(this);
     if (buckets.length > 0) {
       const objects = buckets.map((name) => `arn:${partition}:s3:::${name}/*`);
       this.#allow(to, ['s3:GetObject'], objects);
-      for (const resource of objects) meantWildcard(Stack.of(this), resource, 'The files of a table have names that its writer makes.');
-      this.#allow(to, ['s3:ListBucket', 's3:GetBucketLocation'], buckets.map((name) => `arn:${partition}:s3:::${name}`));
+      for (const resource of objects)
+        meantWildcard(Stack.of(this), resource, 'The files of a table have names that its writer makes.');
+      this.#allow(
+        to,
+        ['s3:ListBucket', 's3:GetBucketLocation'],
+        buckets.map((name) => `arn:${partition}:s3:::${name}`),
+      );
     }
     if (keys.length > 0) this.#allow(to, ['kms:Decrypt'], keys);
   }
@@ -129,7 +141,14 @@ export class Lake extends Construct {
   #letReadCatalog(to: IGrantable, database: string, tables: readonly string[]): void {
     this.#allow(
       to,
-      ['glue:GetDatabase', 'glue:GetTable', 'glue:GetTables', 'glue:GetPartition', 'glue:GetPartitions', 'glue:BatchGetPartition'],
+      [
+        'glue:GetDatabase',
+        'glue:GetTable',
+        'glue:GetTables',
+        'glue:GetPartition',
+        'glue:GetPartitions',
+        'glue:BatchGetPartition',
+      ],
       [
         this.#arn('glue', 'catalog'),
         this.#arn('glue', 'database', database),

@@ -40,7 +40,11 @@ export class Schedules extends Construct {
       retentionPeriod: Duration.days(14),
     });
     meant(this.dead, 'SQS3', 'It is the queue of dead letters itself; an alarm rings at the first one.');
-    meantWildcard(Stack.of(this), `${dispatch.functionArn}:*`, "The scheduler's role may call every version of dispatch, and nothing else.");
+    meantWildcard(
+      Stack.of(this),
+      `${dispatch.functionArn}:*`,
+      "The scheduler's role may call every version of dispatch, and nothing else.",
+    );
     const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('scheduler.amazonaws.com') });
     // Schedules and their dead letters are encrypted.
     role.addToPolicy(new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [key.keyArn] }));

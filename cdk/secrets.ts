@@ -22,6 +22,8 @@ export function letReadSecrets(to: IGrantable, scope: Construct, settings: Setti
   );
   to.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources }));
   if (settings.secret_keys.length > 0) {
-    to.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions: ['kms:Decrypt'], resources: [...settings.secret_keys] }));
+    to.grantPrincipal.addToPrincipalPolicy(
+      new PolicyStatement({ actions: ['kms:Decrypt'], resources: [...settings.secret_keys] }),
+    );
   }
 }

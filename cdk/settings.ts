@@ -24,7 +24,10 @@ const stageSchema = z.strictObject({
     })
     .prefault({})
     .describe('Where the activation tables lie: their buckets, and the KMS keys they are encrypted with.'),
-  secret_keys: z.array(arn('kms')).default([]).describe("KMS keys of the destinations' secrets, where they are not the account's own."),
+  secret_keys: z
+    .array(arn('kms'))
+    .default([])
+    .describe("KMS keys of the destinations' secrets, where they are not the account's own."),
   state_bucket: bucketName().optional(),
   receipts_bucket: bucketName().optional().describe('With Object Lock and versions; Sluice then sets no retention on it.'),
   key: arn('kms').optional(),

@@ -48,7 +48,12 @@ export class SluiceStack extends Stack {
     const memberKey = new Secret(this, 'MemberKey', {
       description: 'Key of the member hashes. Lost or changed, every ledger is unreadable: everybody would be sent anew.',
       encryptionKey: state.key,
-      generateSecretString: { passwordLength: 64, excludeCharacters: 'ghijklmnopqrstuvwxyz', excludeUppercase: true, excludePunctuation: true },
+      generateSecretString: {
+        passwordLength: 64,
+        excludeCharacters: 'ghijklmnopqrstuvwxyz',
+        excludeUppercase: true,
+        excludePunctuation: true,
+      },
       removalPolicy: settings.on_removal === 'keep' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
     });
     meant(memberKey, 'SMG4', 'Another key would make every ledger unreadable: it is replaced by a migration, never by a clock.');
@@ -91,7 +96,9 @@ export class SluiceStack extends Stack {
         logDays: settings.log_days,
         network: settings.network,
         ...(name === 'run' && {
-          name: runName, durable: { executionTimeout: Duration.days(3), retention: Duration.days(30) } }),
+          name: runName,
+          durable: { executionTimeout: Duration.days(3), retention: Duration.days(30) },
+        }),
       });
     };
 
@@ -154,7 +161,10 @@ export class SluiceStack extends Stack {
       stage: settings.stage,
       audiences,
       functions: Object.fromEntries(
-        Object.entries({ dispatch, run, materialize, diff, deliver, commit, publish }).map(([name, worker]) => [name, worker.function]),
+        Object.entries({ dispatch, run, materialize, diff, deliver, commit, publish }).map(([name, worker]) => [
+          name,
+          worker.function,
+        ]),
       ),
       deadLetters: { schedules: schedules.dead },
       scheduleGroup: schedules.group.scheduleGroupName,

@@ -53,7 +53,10 @@ export class State extends Construct {
       encryption: BucketEncryption.S3_MANAGED,
       encryptionKey: undefined,
       bucketKeyEnabled: false,
-      lifecycleRules: [UNFINISHED, { id: 'access-logs', expiration: Duration.days(400), noncurrentVersionExpiration: Duration.days(1) }],
+      lifecycleRules: [
+        UNFINISHED,
+        { id: 'access-logs', expiration: Duration.days(400), noncurrentVersionExpiration: Duration.days(1) },
+      ],
     });
     meant(access, 'S1', 'It holds the access logs of the others; logging its own reads into itself would never end.');
     const logged = (prefix: string) => ({ serverAccessLogsBucket: access, serverAccessLogsPrefix: prefix });
@@ -161,7 +164,8 @@ export class State extends Construct {
 
   #allow(to: IGrantable, actions: readonly string[], bucket: IBucket, prefixes: readonly string[]): void {
     const resources = prefixes.map((prefix) => bucket.arnForObjects(`${prefix}*`));
-    for (const resource of resources) meantWildcard(Stack.of(this), resource, 'Objects have names that a run makes; what is under this prefix is its own.');
+    for (const resource of resources)
+      meantWildcard(Stack.of(this), resource, 'Objects have names that a run makes; what is under this prefix is its own.');
     to.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions: [...actions], resources }));
   }
 
