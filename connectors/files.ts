@@ -143,13 +143,16 @@ const NO_KEY: Outcome = { kind: 'rejected', reason: 'no-external-id' };
 const namesIn = (text: string | undefined): readonly string[] => (text === undefined ? [] : (JSON.parse(text) as string[]));
 
 /**
- * A cell of RFC 4180. What a spreadsheet would run as a formula (`=`, `+`, `-`, `@`, tab and return at the start) gets an apostrophe in
- * front; plain numbers and phone numbers, which run to themselves, do not. https://owasp.org/www-community/attacks/CSV_Injection, read 2026-11-22.
+ * A cell of RFC 4180. What a spreadsheet would run as a formula (`=`, `+`, `-`, `@`, also full-width, tab, return and line feed at the start,
+ * or behind white space there) gets an apostrophe in front; plain numbers and phone numbers, which run to themselves, do not. https://owasp.org/www-community/attacks/CSV_Injection, read 2026-11-22.
  */
 export function csvCell(value: TraitValue): string {
   if (value === null) return '';
   const text = String(value);
-  const safe = /^[=+\-@\t\r]/.test(text) && !/^[+-]?\d+(?:\.\d+)?$/.test(text) ? `'${text}` : text;
+  const safe =
+    /^(?:[\t\r\n]|[\s\p{Cf}]*[=+\-@\uff1d\uff0b\uff0d\uff20])/u.test(text) && !/^[+-]?\d+(?:\.\d+)?$/.test(text)
+      ? `'${text}`
+      : text;
   return /[",\r\n]|^\s|\s$|^'/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 

@@ -146,7 +146,7 @@ export const google: Connector<Settings, Secret> = {
       const wanted = list.identifiers.some((name) => (KINDS[kind].namespaces as readonly string[]).includes(name));
       if (id !== undefined) {
         // Also of a kind that is sent no more: its members are still to be removed.
-        open(read(userList, await call(context, 'GET', `${listsPath(context)}/${id}`)));
+        open(read(userList, await call(context, 'GET', `${listsPath(context)}/${encodeURIComponent(id)}`)));
         lists[kind] = id;
       } else if (wanted) lists[kind] = await findOrMake(context, list, kind);
     }
@@ -201,7 +201,7 @@ export const google: Connector<Settings, Secret> = {
   },
 
   async size(context, list) {
-    const { sizeInfo } = read(userList, await call(context, 'GET', `${listsPath(context)}/${list.id}`));
+    const { sizeInfo } = read(userList, await call(context, 'GET', `${listsPath(context)}/${encodeURIComponent(list.id)}`));
     const count = Math.max(Number(sizeInfo?.searchNetworkMembersCount ?? 0), Number(sizeInfo?.displayNetworkMembersCount ?? 0));
     // Google says zero until it has counted, and of lists too small to serve.
     return count > 0 ? count : undefined;

@@ -45,7 +45,8 @@ export function createHttp(options: HttpOptions = {}): ClosableHttp {
   });
 
   const send: Http = async ({ method, url, headers, body }) => {
-    const target = new URL(url);
+    const target = addressOf(url);
+    refuseHeaders(target.host, headers);
     refuseAddress(target, allowLoopback, allowPrivate);
     const signal = AbortSignal.timeout(timeoutMs);
     try {
@@ -72,6 +73,34 @@ export function createHttp(options: HttpOptions = {}): ClosableHttp {
     }
   };
   return Object.assign(send, { close: () => agent.close() });
+}
+
+/**
+ * The address, exactly as it was put together: what a URL parser would take out or turn around (`..`, also written `%2e%2e`, a backslash, a
+ * line break, a fragment) means that a value of somebody else's got into it, and the request would go elsewhere.
+ */
+function addressOf(url: string): URL {
+  const [path = ''] = url.split('?');
+  // oxlint-disable-next-line no-control-regex
+  const strange = /[\u0000-\u0020\u007f\\#]/.test(url) || /\/(?:\.|%2e){1,2}(?:\/|$)/i.test(path);
+  if (strange || !URL.canParse(url)) {
+    throw new DestinationBroken(
+      'The address of a request holds a part that leads elsewhere; nothing was sent.',
+      'Compare the settings of the destination, and the id of its list at the platform, with what they should be.',
+    );
+  }
+  return new URL(url);
+}
+
+/** A line break in a value would be a header, or a request, of its own. Neither name nor value is told: it may be a secret. */
+function refuseHeaders(host: string, headers: Readonly<Record<string, string>> | undefined): void {
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    if (/^[!#$%&'*+.^_`|~\w-]+$/.test(name) && /^[\t\u0020-\u007e\u0080-\u00ff]*$/.test(value)) continue;
+    throw new DestinationBroken(
+      `A header of a request to ${host} holds a line break or another character that HTTP cannot carry; nothing was sent.`,
+      'Look at the secret and the settings of the destination: a value was pasted with a line break, or with letters outside Latin-1.',
+    );
+  }
 }
 
 /** A folder is an endpoint too, of a connector that speaks no HTTP. */

@@ -93,7 +93,7 @@ export const klaviyo: Connector<Settings, Secret> = {
       );
     }
     if (list.known !== undefined) {
-      const response = await call(context, 'GET', `/api/lists/${list.known.id}?fields[list]=name`);
+      const response = await call(context, 'GET', `/api/lists/${encodeURIComponent(list.known.id)}?fields[list]=name`);
       if (response.status === 404) throw LIST_GONE();
       if (response.status !== 200) throw failure(response, context);
       json(response);
@@ -195,7 +195,11 @@ export const klaviyo: Connector<Settings, Secret> = {
   },
 
   async size(context, list) {
-    const response = await call(context, 'GET', `/api/lists/${list.id}?additional-fields[list]=profile_count`);
+    const response = await call(
+      context,
+      'GET',
+      `/api/lists/${encodeURIComponent(list.id)}?additional-fields[list]=profile_count`,
+    );
     if (response.status === 404) throw LIST_GONE();
     if (response.status !== 200) throw failure(response, context);
     return read('Klaviyo', listAnswer, response).data.attributes.profile_count;
@@ -261,7 +265,7 @@ async function removeProfiles(
   if (response?.status === 404) {
     // The list is gone, or a profile was merged or deleted since it was looked up.
     done();
-    const list = await call(context, 'GET', `/api/lists/${listId}?fields[list]=name`);
+    const list = await call(context, 'GET', `/api/lists/${encodeURIComponent(listId)}?fields[list]=name`);
     if (list.status === 404) throw LIST_GONE();
     throw new TryAgain('Klaviyo does not know a profile that it named a moment ago.');
   }
@@ -276,7 +280,7 @@ async function removeProfiles(
 const takeOff = async (context: KlaviyoContext, listId: string, profiles: ReadonlyMap<string, Profile>) =>
   profiles.size === 0
     ? undefined
-    : call(context, 'DELETE', `/api/lists/${listId}/relationships/profiles`, {
+    : call(context, 'DELETE', `/api/lists/${encodeURIComponent(listId)}/relationships/profiles`, {
         data: [...profiles.values()].map(({ id }) => ({ type: 'profile', id })),
       });
 

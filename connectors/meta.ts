@@ -133,7 +133,7 @@ export const meta: Connector<Settings, Secret> = {
     const columns = list.identifiers.filter((name) => Object.hasOwn(KEYS, name)).join(',');
     if (list.known !== undefined) {
       // A deleted list is answered with an error here, before anything is sent.
-      await call(context, 'GET', `/${list.known.id}?fields=id`);
+      await call(context, 'GET', `/${encodeURIComponent(list.known.id)}?fields=id`);
       return { id: list.known.id, columns };
     }
     const account = `/act_${context.settings.ad_account_id.replace('act_', '')}/customaudiences`;
@@ -190,7 +190,7 @@ export const meta: Connector<Settings, Secret> = {
     const taken = read(
       'Meta',
       received,
-      await call(context, batch.op === 'upsert' ? 'POST' : 'DELETE', `/${list.id}/users`, body),
+      await call(context, batch.op === 'upsert' ? 'POST' : 'DELETE', `/${encodeURIComponent(list.id)}/users`, body),
     );
     if (taken.num_received === 0) throw new TryAgain('Meta answered that it received none of the rows.');
     // Which rows were invalid is never said (the samples are people's data, and not read). Only when all were is it known of each.
@@ -211,7 +211,11 @@ export const meta: Connector<Settings, Secret> = {
   },
 
   async size(context, list) {
-    const answer = read('Meta', sized, await call(context, 'GET', `/${list.id}?fields=approximate_count_lower_bound`));
+    const answer = read(
+      'Meta',
+      sized,
+      await call(context, 'GET', `/${encodeURIComponent(list.id)}?fields=approximate_count_lower_bound`),
+    );
     const count = Number(answer.approximate_count_lower_bound ?? -1);
     return count < 0 ? undefined : count;
   },

@@ -135,7 +135,7 @@ export const salesforce: Connector<Settings, Secret> = {
 
   async poll(context, list, job, batch) {
     const step = job.state?.['step'];
-    const path = `/jobs/${step === 'find' ? 'query' : 'ingest'}/${job.id}`;
+    const path = `/jobs/${step === 'find' ? 'query' : 'ingest'}/${encodeURIComponent(job.id)}`;
     const response = await call(context, 'GET', path);
     // Jobs are kept for seven days.
     if (response.status === 404) return outcomes(list, batch, () => retry('job-gone'));
@@ -157,7 +157,11 @@ export const salesforce: Connector<Settings, Secret> = {
   },
 
   async size(context, list) {
-    const response = await call(context, 'GET', `/sobjects/Campaign/${list.id}?fields=NumberOfContacts,NumberOfLeads`);
+    const response = await call(
+      context,
+      'GET',
+      `/sobjects/Campaign/${encodeURIComponent(list.id)}?fields=NumberOfContacts,NumberOfLeads`,
+    );
     if (response.status === 404) throw CAMPAIGN_GONE();
     if (response.status !== 200) throw failure(response, context);
     const { NumberOfContacts, NumberOfLeads } = read('Salesforce', campaignAnswer, response);
@@ -304,7 +308,7 @@ async function fieldsOf(context: SalesforceContext, list: ListSpec): Promise<{ c
 }
 
 async function known(context: SalesforceContext, id: string): Promise<string> {
-  const response = await call(context, 'GET', `/sobjects/Campaign/${id}?fields=Id`);
+  const response = await call(context, 'GET', `/sobjects/Campaign/${encodeURIComponent(id)}?fields=Id`);
   if (response.status === 404) throw CAMPAIGN_GONE();
   if (response.status !== 200) throw failure(response, context);
   read('Salesforce', campaignAnswer, response);
@@ -366,7 +370,7 @@ async function ingest(
   });
   if (made.status !== 200) throw failure(made, context);
   const { id } = read('Salesforce', jobAnswer, made);
-  const path = `/jobs/ingest/${id}`;
+  const path = `/jobs/ingest/${encodeURIComponent(id)}`;
   const put = await call(context, 'PUT', `${path}/batches`, csv);
   // Nobody else knows the job: what it holds already is this very file, delivered twice on the way.
   if (put.status !== 201 && !(put.status === 400 && /multiple contents/i.test(put.text))) throw failure(put, context, true);
@@ -422,7 +426,7 @@ async function results(
   kind: 'successfulResults' | 'failedResults',
   column: string,
 ): Promise<Map<string, { readonly id: string; readonly error: string }>> {
-  const response = await call(context, 'GET', `/jobs/ingest/${jobId}/${kind}`);
+  const response = await call(context, 'GET', `/jobs/ingest/${encodeURIComponent(jobId)}/${kind}`);
   if (response.status !== 200) throw failure(response, context);
   const [head = [], ...rows] = csvOf(response);
   const at = head.findIndex((name) => same(name, column));
@@ -522,7 +526,7 @@ async function foundIn(
   let locator: string | undefined;
   do {
     const page = locator === undefined ? '' : `?locator=${encodeURIComponent(locator)}`;
-    const response = await call(context, 'GET', `/jobs/query/${queryJob}/results${page}`);
+    const response = await call(context, 'GET', `/jobs/query/${encodeURIComponent(queryJob)}/results${page}`);
     if (response.status !== 200) throw failure(response, context);
     const [head, ...rows] = csvOf(response);
     if (head !== undefined && (head.length !== 2 || head[0] !== 'Id')) throw undocumented('Salesforce', response);

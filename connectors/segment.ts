@@ -214,7 +214,7 @@ async function lookAtSource(context: Context<Settings, Secret>): Promise<void> {
   if (id === undefined || token === undefined) return;
   const response = await context.http({
     method: 'GET',
-    url: `${apiEndpoint(context)}/sources/${id}`,
+    url: `${apiEndpoint(context)}/sources/${encodeURIComponent(id)}`,
     headers: { authorization: `Bearer ${token}` },
   });
   if (response.status === 404) throw new DestinationBroken(`Segment has no source ${id}.`, WAYS_OUT[404] as string);

@@ -102,6 +102,12 @@ function readTable(source: Source, contract: ContractFile, object: SchemaObject,
   const role = roleOf(source, setting('sluice.role'), node, object.name);
   if (role === undefined) return undefined;
 
+  checkName(
+    source,
+    object.physicalName ?? object.name,
+    nodeAt(source.root, [...at, object.physicalName === undefined ? 'name' : 'physicalName']),
+    'table',
+  );
   const columns = new Map<string, Column>();
   const integers = new Map<string, IntegerRange>();
   const otherTypes = new Map<string, string>();
@@ -154,6 +160,20 @@ function checkNames(source: Source, columns: readonly Column[], fields: Readonly
   }
 }
 
+/** Names go into SQL, and a table's into paths (`{table}`). Whatever is quoted, these would lead elsewhere. */
+function checkName(source: Source, name: string, node: Node, what: 'table' | 'column'): void {
+  // oxlint-disable-next-line no-control-regex
+  const control = /[\u0000-\u001f\u007f]/.test(name) || !name.isWellFormed() || name === '';
+  if (!control && (what === 'column' || !/[/\\*?[\]{}]|^\.|\.\.|\.$/.test(name))) return;
+  source.report(node, {
+    rule: 'invalid-value',
+    message: control
+      ? `The name of a ${what} must not be empty nor hold control characters.`
+      : `"${name}" cannot be the name of a table in a warehouse: it may not hold / \\ * ? [ ] { } nor an empty part.`,
+    hint: what === 'table' && !control ? 'Where the files of the table lie says the path of its server.' : undefined,
+  });
+}
+
 function roleOf(source: Source, setting: Setting | undefined, node: Node, name: string): Role | undefined {
   if (!setting) {
     source.report(node, {
@@ -187,6 +207,7 @@ function readColumn(source: Source, property: Property, at: readonly PropertyKey
     return undefined;
   }
   if (type === 'object' || type === 'array' || type === 'time') return type;
+  checkName(source, property.physicalName ?? property.name, nodeAt(source.root, [...at, 'name']), 'column');
   const text = (key: string) => textSetting(source, settings.get(key), key);
   return {
     name: property.physicalName ?? property.name,

@@ -10,8 +10,11 @@ export function quoteText(value: string): string {
   return `'${value.replaceAll("'", "''")}'`;
 }
 
-/** `"last_order_at"` */
-export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+/** `"last_order_at"`. Refuses NUL, at which an engine may stop reading. */
+export function quoteName(name: string): string {
+  if (name.includes('\0')) throw new RangeError('A name with a NUL character can not be written in SQL');
+  return `"${name.replaceAll('"', '""')}"`;
+}
 
 /** A table's physicalName, `schema.table` or `table`, each part quoted. */
 export const quoteTable = (physicalName: string): string => physicalName.split('.').map(quoteName).join('.');
