@@ -186,6 +186,7 @@ async function explainSync(
     holdout: 'boolean',
     [`withheld_${index}`]: 'varchar',
     [`hash_${index}`]: 'varchar',
+    [`evidence_${index}`]: 'varchar',
     ...(rollout && { [`outside_${index}`]: 'boolean' as const }),
   };
   // `snapshot` is replaced by the row at hand.
