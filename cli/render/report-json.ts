@@ -10,6 +10,7 @@ export function reportJson(report: RunReport): Record<string, unknown> {
     plan: report.run,
     matched: report.matched,
     ...(changed.length > 0 && { policiesChanged: Object.fromEntries(changed) }),
+    ...(report.quality && { quality: report.quality }),
     ...stopOf(report),
     syncs: report.syncs.map(syncJson),
   };

@@ -27,6 +27,7 @@ export function reportText(report: RunReport, style: Style): string {
       lines.push(`  ${rows[index]}`, ...notesOn(report, sync).map((note) => style(note.colour, `    ${note.text}`)));
     }
   }
+  for (const { message } of report.quality ?? []) lines.push(style('yellow', indent(message)));
   for (const finding of report.findings ?? [])
     lines.push(style(finding.kind === 'schema' ? 'red' : 'yellow', indent(finding.message)));
   if (report.findings !== undefined)

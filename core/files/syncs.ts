@@ -140,7 +140,8 @@ function checkIdentifierSources(
   const values = identifiers?.table.columns.find((column) => column.name === identifiers.table.fields['value']);
   let found = 0;
   for (const [index, name] of names.entries()) {
-    const columns = customers.table.columns.filter((column) => column.namespace === name);
+    const id = name === 'external_id' ? customers.table.fields['customer_id'] : undefined;
+    const columns = customers.table.columns.filter((column) => column.namespace === name || column.name === id);
     if (identifiers || columns.length > 0 || name === 'external_id') found += 1;
     else if (named) {
       source.report(at(index), {
@@ -149,8 +150,10 @@ function checkIdentifierSources(
         hint: 'Add a contract of role identifiers, or mark a column of customers with the custom property sluice.namespace.',
       });
     }
-    for (const column of values ? [...columns, values] : columns)
-      checkPurpose(source, at(index), column, destination, `Identifiers in "${column.name}"`);
+    const subject = ({ name: of }: Column): string => `Identifiers in "${of}"`;
+    for (const column of columns) checkPurpose(source, at(index), column, customers, destination, subject(column));
+    if (values && identifiers && name !== 'external_id')
+      checkPurpose(source, at(index), values, identifiers, destination, subject(values));
   }
   if (!named && found === 0) {
     source.report(at(0), {
@@ -161,12 +164,23 @@ function checkIdentifierSources(
   }
 }
 
-function checkPurpose(source: Source, node: Node, column: Column, destination: Destination, subject: string): void {
+/** How a column would reach a platform, file by file, for whoever has to say that it may not. */
+const pathOf = (source: Source, column: Column, { table }: ContractTable, destination: Destination): string =>
+  `${table.name}.${column.name} -> ${table.file} -> ${source.file} -> ${destination.file}`;
+
+function checkPurpose(
+  source: Source,
+  node: Node,
+  column: Column,
+  table: ContractTable,
+  destination: Destination,
+  subject: string,
+): void {
   if (!column.purposes || column.purposes.includes(destination.purpose)) return;
   source.report(node, {
     rule: 'purpose-not-allowed',
     message: `${subject} may only be sent for ${column.purposes.join(', ') || 'no purpose at all'}; ${destination.name} is for ${destination.purpose}.`,
-    hint: 'Leave it out, or let whoever owns the contract add the purpose to sluice.purposes.',
+    hint: `The path is ${pathOf(source, column, table, destination)}. Leave it out, or let whoever owns the contract add the purpose to sluice.purposes.`,
   });
 }
 
@@ -195,10 +209,10 @@ function readTraits(
   const traits: { name: string; column: Column }[] = [];
   for (const [name, columnName, valueNode] of pairs) {
     const column = customers && namedColumn(source, customers, columnName, valueNode);
-    if (!column) continue;
+    if (!column || !customers) continue;
     if (traits.some((trait) => trait.name === name))
       source.report(valueNode, { rule: 'duplicate-trait', message: `"${name}" is listed twice.` });
-    checkPurpose(source, valueNode, column, destination, `"${columnName}"`);
+    checkPurpose(source, valueNode, column, customers, destination, `"${columnName}"`);
     if (
       column.classification !== undefined &&
       !OPEN_CLASSIFICATIONS.includes(column.classification.toLowerCase()) &&
@@ -207,7 +221,7 @@ function readTraits(
       source.report(valueNode, {
         rule: 'classified-column',
         message: `"${columnName}" is classified ${column.classification}, and its contract names no purpose it may be sent for.`,
-        hint: 'Leave it out, or let whoever owns the contract add the custom property sluice.purposes.',
+        hint: `The path is ${pathOf(source, column, customers, destination)}. Leave it out, or let whoever owns the contract add the custom property sluice.purposes.`,
       });
     }
     traits.push({ name, column });

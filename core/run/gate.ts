@@ -1,4 +1,4 @@
-import { gateFindings, gateQuery, schemaFindings } from '../sql/gate.ts';
+import { gateFindings, gateQuery, type QualityFinding, qualityFinding, schemaFindings, unknownStatusQuery } from '../sql/gate.ts';
 import { snapshotQuery } from '../sql/snapshot.ts';
 import { snapshotSpec } from './materialize.ts';
 import type { Finding, RunPorts, Tasks } from './ports.ts';
@@ -9,6 +9,7 @@ export function gateTask(ports: RunPorts): Tasks['gate'] {
     ports.onProgress?.({ kind: 'step', audience, step: 'gate' });
     const { tables = [] } = snapshotQuery(snapshotSpec(ports, audience, destinations, tick, new Map()));
     const findings: Finding[] = [];
+    const quality: QualityFinding[] = [];
     for (const table of tables) {
       const described = await ports.warehouse.describe(table);
       // A table whose columns are wrong cannot be asked about its rows.
@@ -16,7 +17,10 @@ export function gateTask(ports: RunPorts): Tasks['gate'] {
       findings.push(
         ...(wrong.length > 0 ? wrong : gateFindings(table, described, await ports.warehouse.rows(gateQuery(table, tick)), tick)),
       );
+      if (wrong.length > 0 || table.role !== 'consents') continue;
+      const found = qualityFinding(table, (await ports.warehouse.rows(unknownStatusQuery(table)))[0]);
+      if (found !== undefined) quality.push(found);
     }
-    return { findings };
+    return { findings, ...(quality.length > 0 && { quality }) };
   };
 }

@@ -1,3 +1,4 @@
+import type { QualityFinding } from '../sql/gate.ts';
 import type { Connector, Context, Outcome, RemoteList } from '../connector.ts';
 import type { RemoveReason, WithheldReason } from '../delta.ts';
 import type { Destination, Mode, Workspace } from '../model.ts';
@@ -200,6 +201,8 @@ export interface CommitInput {
 
 export interface GateResult {
   readonly findings: readonly Finding[];
+  /** What the run goes on with all the same. */
+  readonly quality?: readonly QualityFinding[];
 }
 
 /** `schema`: table and contract disagree. `data`: the rows break the contract. */

@@ -1,6 +1,7 @@
 import type { WithheldReason } from '../delta.ts';
 import { WITHHELD } from '../delta.ts';
 import type { Mode } from '../model.ts';
+import type { QualityFinding } from '../sql/gate.ts';
 import type {
   Failure,
   Finding,
@@ -50,6 +51,8 @@ export interface RunReport {
   readonly held?: string;
   /** What breaks a contract; nothing was materialized then. */
   readonly findings?: readonly Finding[];
+  /** Rows that the run went on with, on the safe side. */
+  readonly quality?: readonly QualityFinding[];
   readonly syncs: readonly SyncReport[];
   /** 0 done, 1 failed, 2 the files (or the tables they describe) need a change, 3 held for a person. */
   readonly code: 0 | 1 | 2 | 3;
@@ -57,6 +60,7 @@ export interface RunReport {
 
 interface Parts {
   readonly findings?: readonly Finding[];
+  readonly quality?: readonly QualityFinding[] | undefined;
   readonly snapshot?: Snapshot;
   readonly plans?: readonly SyncPlan[];
   readonly held?: string;
@@ -69,10 +73,11 @@ export function reportOf(input: RunInput, parts: Parts): RunReport {
   const matched = parts.snapshot?.matched ?? 0;
   const syncs = (parts.plans ?? []).map((plan, i) => syncReport(audience, matched, plan, parts.results?.[i]));
   const policies = parts.snapshot?.policies;
-  const base = { run, audience, tick, matched, ...(policies && { policies }), syncs };
-  if (parts.findings !== undefined) {
-    const schema = parts.findings.some((finding) => finding.kind === 'schema');
-    return { ...base, findings: parts.findings, state: schema ? 'failed' : 'held', code: schema ? 2 : 3 };
+  const { quality, findings } = parts;
+  const base = { run, audience, tick, matched, ...(policies && { policies }), ...(quality && { quality }), syncs };
+  if (findings !== undefined) {
+    const schema = findings.some((finding) => finding.kind === 'schema');
+    return { ...base, findings, state: schema ? 'failed' : 'held', code: schema ? 2 : 3 };
   }
   if (parts.results === undefined) {
     const planned = { ...base, state: parts.held === undefined ? ('planned' as const) : ('held' as const) };

@@ -18,8 +18,9 @@ export async function runAudience(durable: Durable<Tasks>, input: RunInput, dest
   const { run, audience, tick } = input;
   const of: RunIdentity = { run, audience, tick, destinations };
   const gate = await durable.call('gate', 'gate', { audience, tick, destinations });
+  const { quality } = gate;
   if (gate.findings.length > 0) {
-    const report = reportOf(input, { findings: gate.findings });
+    const report = reportOf(input, { ...gate });
     await durable.call('record', 'record', { of, report });
     return report;
   }
@@ -31,11 +32,11 @@ export async function runAudience(durable: Durable<Tasks>, input: RunInput, dest
   const guard = await durable.call('guard', 'guard', { run, audience, matched: snapshot.matched, plans });
   await durable.call('plan', 'plan', { of, snapshot, plans, ...guard });
   if (input.until === 'plan' || (guard.held !== undefined && input.approved !== true)) {
-    return reportOf(input, { snapshot, plans, ...guard });
+    return reportOf(input, { snapshot, plans, quality, ...guard });
   }
 
   const results = await durable.map('sync', plans, plans.length, (scope, plan) => deliverSync(scope, input, snapshot, plan));
-  const report = reportOf(input, { snapshot, plans, results });
+  const report = reportOf(input, { snapshot, plans, quality, results });
   await durable.call('record', 'record', { of, report });
   return report;
 }

@@ -1,6 +1,8 @@
+import { STATUSES } from '../consent.ts';
 import type { Column, LogicalType, QualityRule, Table } from '../model.ts';
 import type { Query, Row } from '../ports.ts';
 import { nearest } from '../problems.ts';
+import { SIGNAL_KINDS } from '../signals.ts';
 import { durationText, minus } from '../time.ts';
 import { fieldOf } from './event.ts';
 import { millisecondsOf, quoteName, quoteTable, quoteText } from './literal.ts';
@@ -78,14 +80,37 @@ export function dataFindings(table: Table, row: Row | undefined, tick: number): 
   });
 }
 
-/** Consent records with a status the contract does not list: they refuse, and somebody should know. */
+/** Consent records with a status the contract does not list, or none and no string either: they refuse, and somebody should know. Column `n`. */
 export function unknownStatusQuery(table: Table): Query {
-  const words = Object.keys(table.statuses ?? { granted: '', denied: '', withdrawn: '', pending: '' });
-  const status = `t.${quoteName(fieldOf(table, 'status').name)}`;
+  const words = Object.keys(table.statuses ?? Object.fromEntries(STATUSES.map((word) => [word, word])));
+  const at = (field: string): string => `t.${quoteName(fieldOf(table, field).name)}`;
+  const wordless = [
+    `${at('status')} IS NULL`,
+    ...SIGNAL_KINDS.filter((kind) => table.fields[kind] !== undefined).map((kind) => `coalesce(${at(kind)}, '') = ''`),
+  ];
   return {
-    sql: `SELECT count(*) AS n FROM ${quoteTable(table.physicalName)} t WHERE ${status} IS NULL OR ${status} NOT IN (${words.map(quoteText).join(', ') || `''`})`,
+    sql: `SELECT count(*) AS n FROM ${quoteTable(table.physicalName)} t WHERE (${wordless.join(' AND ')}) OR ${at('status')} NOT IN (${words.map(quoteText).join(', ') || `''`})`,
     tables: [table],
   };
+}
+
+/** What `unknownStatusQuery` found: nothing that stops a run, because the records refuse. Undefined when all statuses are known. */
+export function qualityFinding(table: Table, row: Row | undefined): QualityFinding | undefined {
+  const rows = Number(row?.['n'] ?? 0);
+  if (rows === 0) return undefined;
+  const have = `${some(rows)} of "${table.name}" ${rows === 1 ? 'has a status' : 'have statuses'} that ${table.file} does not list`;
+  return {
+    table: table.name,
+    rows,
+    message: `${have}, so ${rows === 1 ? 'it refuses' : 'they refuse'}. List the words under sluice.statuses.`,
+  };
+}
+
+/** Rows that a run goes on with, on the safe side, and that somebody should mend. */
+export interface QualityFinding {
+  readonly table: string;
+  readonly rows: number;
+  readonly message: string;
 }
 
 interface Check {

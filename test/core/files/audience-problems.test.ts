@@ -250,7 +250,7 @@ describe('an audience file says, all at once,', () => {
       audiences/a.yaml:12:25  "ltv_band" may only be sent for email_marketing; partner-drop is for partner_offers. [purpose-not-allowed]
         12 |     traits: { ltv_band: ltv_band, x: is_staff, y: nope }
            |                         ^^^^^^^^
-        Leave it out, or let whoever owns the contract add the purpose to sluice.purposes.
+        The path is customers.ltv_band -> contracts/customers.yaml -> audiences/a.yaml -> destinations/partner-drop.yaml. Leave it out, or let whoever owns the contract add the purpose to sluice.purposes.
 
       audiences/a.yaml:12:51  "nope" is not a column of customers (contracts/customers.yaml, version 1.0.0). [unknown-column]
         12 |     traits: { ltv_band: ltv_band, x: is_staff, y: nope }

@@ -136,7 +136,7 @@ describe('what may be sent where', () => {
       audiences/staff.yaml:4:14  "ltv_band" may only be sent for email_marketing; partner-drop is for partner_offers. [purpose-not-allowed]
         4 |     traits: [ltv_band]
           |              ^^^^^^^^
-        Leave it out, or let whoever owns the contract add the purpose to sluice.purposes."
+        The path is customers.ltv_band -> contracts/customers.yaml -> audiences/staff.yaml -> destinations/partner-drop.yaml. Leave it out, or let whoever owns the contract add the purpose to sluice.purposes."
     `);
     expect(seen(sync('  - to: braze-eu\n    mode: upsert\n    traits: [ltv_band]\n'))).toBe('');
   });
@@ -164,7 +164,7 @@ describe('what may be sent where', () => {
       audiences/staff.yaml:4:18  "orders_count" is classified restricted, and its contract names no purpose it may be sent for. [classified-column]
         4 |     traits: { o: orders_count, s: is_staff }
           |                  ^^^^^^^^^^^^
-        Leave it out, or let whoever owns the contract add the custom property sluice.purposes."
+        The path is customers.orders_count -> contracts/customers.yaml -> audiences/staff.yaml -> destinations/partner-drop.yaml. Leave it out, or let whoever owns the contract add the custom property sluice.purposes."
     `);
     const both = 'classification: restricted\n        customProperties: [{ property: sluice.purposes, value: [partner_offers] }]';
     expect(seen({ ...traits, 'contracts/customers.yaml': mark('orders_count', both) })).toBe('');
@@ -184,7 +184,7 @@ describe('what may be sent where', () => {
       "audiences/staff.yaml:4:19  Identifiers in "value" may only be sent for email_marketing; meta-eu is for ads_personalisation. [purpose-not-allowed]
         4 |     identifiers: [email]
           |                   ^^^^^
-        Leave it out, or let whoever owns the contract add the purpose to sluice.purposes."
+        The path is identifiers.value -> contracts/identifiers.yaml -> audiences/staff.yaml -> destinations/meta-eu.yaml. Leave it out, or let whoever owns the contract add the purpose to sluice.purposes."
     `);
   });
 

@@ -1,6 +1,6 @@
 import { afterAll, expect, it } from 'vitest';
 import type { Table } from '../../../core/model.ts';
-import { gateFindings, gateQueries, gateQuery, unknownStatusQuery } from '../../../core/sql/gate.ts';
+import { gateFindings, gateQueries, gateQuery, qualityFinding, unknownStatusQuery } from '../../../core/sql/gate.ts';
 import { column, table } from '../../warehouses/tables.ts';
 import { CONSENTS, openSqlWorld, type SqlWorld, TICK } from './world.ts';
 
@@ -191,5 +191,12 @@ it('counts consent records whose status the contract does not list', async () =>
       effective_from: '2026-01-01T00:00:00',
     })),
   );
-  expect(await world.rows(unknownStatusQuery(CONSENTS))).toEqual([{ n: 2n }]);
+  const [row] = await world.rows(unknownStatusQuery(CONSENTS));
+  expect(row).toEqual({ n: 2n });
+  expect(qualityFinding(CONSENTS, row)).toEqual({
+    table: 'consents',
+    rows: 2,
+    message: `2 rows of "consents" have statuses that ${CONSENTS.file} does not list, so they refuse. List the words under sluice.statuses.`,
+  });
+  expect(qualityFinding(CONSENTS, { n: 0 })).toBeUndefined();
 });
