@@ -10,10 +10,24 @@ import { instant } from './time.ts';
 type Style = Terminal['style'];
 
 /** Where a person stands, audience by audience and destination by destination, for people. */
-export function explanationText({ member, known, mergedIds, audiences }: Explanation, style: Style): readonly string[] {
-  const merged = mergedIds === 0 ? '' : `, and ${plural(mergedIds, 'merged id')}`;
+export function explanationText(
+  { member, known, mergedAway, mergedIds, stops, audiences }: Explanation,
+  style: Style,
+): readonly string[] {
+  const away = mergedAway ? ': the id was merged into this one' : '';
+  const merged = mergedIds === 0 ? '' : `, ${plural(mergedIds, 'merged id')} with it`;
   const gone = known ? '' : '. The customers table has no row of theirs: only ledgers and receipts can tell';
-  return [`member ${member}${merged}${gone}`, ...audiences.flatMap((one) => ['', ...audienceLines(one, style)])];
+  const stopped = stops.map(({ why, purpose, since }) =>
+    style(
+      'yellow',
+      `${why === 'erased' ? 'erased: a tombstone holds' : 'on the stop list'}${purpose === null ? '' : ` for ${purpose}`} since ${instant(since)}`,
+    ),
+  );
+  return [
+    `member ${member}${away}${merged}${gone}`,
+    ...stopped,
+    ...audiences.flatMap((one) => ['', ...audienceLines(one, style)]),
+  ];
 }
 
 function audienceLines(
@@ -48,6 +62,9 @@ function syncLines(sync: SyncExplanation, style: Style): readonly string[] {
     ...consentLines(sync),
     ...(identifiers.length === 0 ? [] : [['identifiers', identifiers.map(identifierText).join(', ')] as const]),
     ['ledger', ledger === null ? 'not in it' : ledgerText(ledger)],
+    ...(sync.mergedRecords === 0
+      ? []
+      : [['merged', `the next run takes away ${plural(sync.mergedRecords, 'record')} of merged ids`] as const]),
     ...(rejected === null
       ? []
       : [

@@ -21,15 +21,18 @@ export interface IdentifierUse {
   readonly usable: number;
 }
 
-/** How many identifiers the tables hold of one customer, asked for once. */
+/** How many identifiers the tables hold of one person, asked for once. */
 export class IdentifierCounts {
   readonly #ports: RunPorts;
-  readonly #customerId: string;
+  readonly #ids: readonly string[];
+  readonly #rowId: string;
   #counts: Promise<ReadonlyMap<string, number>> | undefined;
 
-  constructor(ports: RunPorts, customerId: string) {
+  /** `ids`: all of the person; `rowId`: that of their row among the customers. */
+  constructor(ports: RunPorts, ids: readonly string[], rowId: string) {
     this.#ports = ports;
-    this.#customerId = customerId;
+    this.#ids = ids;
+    this.#rowId = rowId;
   }
 
   async of(namespace: string): Promise<number> {
@@ -43,7 +46,7 @@ export class IdentifierCounts {
     const add = (namespace: string, n: number): void => void counts.set(namespace, (counts.get(namespace) ?? 0) + n);
     const tables = workspace.tables.filter(({ role }) => role === 'identifiers');
     if (tables.length > 0) {
-      for (const row of await warehouse.rows(identifierCountsQuery(tables, this.#customerId)))
+      for (const row of await warehouse.rows(identifierCountsQuery(tables, this.#ids)))
         add(String(row['namespace'] as string), Number(row['n']));
     }
     const customers = customersOf(workspace);
@@ -53,7 +56,7 @@ export class IdentifierCounts {
     );
     if (columns.length > 0) {
       const names = columns.map(({ name }) => name);
-      const [row] = await warehouse.rows(identifierColumnsQuery(customers, names, this.#customerId));
+      const [row] = await warehouse.rows(identifierColumnsQuery(customers, names, this.#rowId));
       for (const [i, { namespace }] of columns.entries()) add(namespace, Number(row?.[`n_${i}`] ?? 0));
     }
     return counts;

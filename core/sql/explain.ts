@@ -1,60 +1,62 @@
 import type { Table } from '../model.ts';
-import type { Query, Relation, Row } from '../ports.ts';
+import type { Cell, Query, Relation, Row } from '../ports.ts';
 import { fieldOf } from './event.ts';
 import { notBlank } from './identifiers.ts';
-import { quoteName, quoteTable, quoteText } from './literal.ts';
+import { NO_TEXTS, quoteName, quoteTable, quoteText } from './literal.ts';
 
-/** One person's row of a ledger and of its rejections: LEDGER_COLUMNS, then `times`, `rejected_hash`, `rejected_reason`; one row, or none. */
-export const memberQuery = (member: string, ledger: Relation, rejections: Relation): Query => ({
-  sql: `SELECT l.member AS member, l.hash AS hash, l.identifiers AS identifiers, l.since AS since, l.outcome AS outcome,
-  r.times AS times, r.hash AS rejected_hash, r.reason AS rejected_reason
-FROM (SELECT * FROM ledger WHERE member = ${quoteText(member)}) l
-FULL OUTER JOIN (SELECT * FROM rejections WHERE member = ${quoteText(member)}) r ON r.member = l.member`,
-  relations: { ledger, rejections },
-});
+/** Rows at hand in place of a relation. `columns` are those that the query reads, with their types. */
+export interface RowsAtHand {
+  readonly columns: Readonly<Record<string, string>>;
+  readonly rows: readonly Row[];
+}
 
-/**
- * A query over `snapshot`, `ledger` and `rejections` for one person alone, whose snapshot row is at hand: the same text as a run's, over
- * relations of a row at most. `columns` are those of the snapshot that the query reads.
- */
-export function forOne(
-  query: Query,
-  member: string,
-  row: Row | undefined,
-  columns: Readonly<Record<string, 'varchar' | 'boolean'>>,
-): Query {
-  const cells = Object.entries(columns).map(([name, type]) => `CAST(${literal(row?.[name])} AS ${type}) AS ${name}`);
-  const own = (relation: string): string => `SELECT * FROM sluice_${relation} WHERE member = ${quoteText(member)}`;
+/** A query over some rows at hand: the same text as a run's, behind expressions that hold the rows in place of its files. */
+export function withRows(query: Query, given: Readonly<Record<string, RowsAtHand>>): Query {
+  const names = Object.entries(given).map(([name, { columns, rows }]) => `${name} AS (\n  ${rowsSql(columns, rows)}\n)`);
+  if (names.length === 0) return query;
+  const text = query.sql.trim();
+  const rest = /^WITH\s/i.test(text) ? `, ${text.slice(4).trimStart()}` : `\n${text}`;
   return {
-    sql: `WITH snapshot AS (
-  SELECT ${cells.join(', ')}${row === undefined ? ' WHERE 1 = 0' : ''}
-), ledger AS (
-  ${own('ledger')}
-), rejections AS (
-  ${own('rejections')}
-)
-SELECT * FROM (
-${query.sql}
-) one`,
-    relations: Object.fromEntries(
-      Object.entries(query.relations ?? {})
-        .filter(([name]) => name !== 'snapshot')
-        .map(([name, relation]) => [`sluice_${name}`, relation]),
-    ),
+    ...query,
+    sql: `WITH ${names.join(', ')}${rest}`,
+    relations: Object.fromEntries(Object.entries(query.relations ?? {}).filter(([name]) => !Object.hasOwn(given, name))),
   };
 }
 
-function literal(value: unknown): string {
-  if (typeof value === 'boolean') return value ? 'TRUE' : 'FALSE';
-  return typeof value === 'string' ? quoteText(value) : 'NULL';
+function rowsSql(columns: Readonly<Record<string, string>>, rows: readonly Row[]): string {
+  const select = (row: Row | undefined): string =>
+    `SELECT ${Object.entries(columns)
+      .map(([name, type]) => `${literal(row?.[name], type)} AS ${name}`)
+      .join(', ')}`;
+  return rows.length === 0 ? `${select(undefined)} WHERE 1 = 0` : rows.map(select).join(' UNION ALL ');
 }
 
-/** How many identifiers the tables of role identifiers hold of a customer: `namespace`, `n`. */
-export function identifierCountsQuery(tables: readonly Table[], customerId: string): Query {
+function literal(value: Cell | undefined, type: string): string {
+  if (type === 'array(varchar)') {
+    const texts = (value ?? []) as readonly string[];
+    return texts.length === 0 ? NO_TEXTS : `ARRAY[${texts.map(quoteText).join(', ')}]`;
+  }
+  const text =
+    typeof value === 'boolean' || typeof value === 'number' || typeof value === 'bigint'
+      ? String(value).toUpperCase()
+      : typeof value === 'string'
+        ? quoteText(value)
+        : 'NULL';
+  return `CAST(${text} AS ${type})`;
+}
+
+/** Rows of some members in a ledger or its rejections. */
+export const membersQuery = (columns: Readonly<Record<string, string>>, keys: readonly string[], relation: Relation): Query => ({
+  sql: `SELECT ${Object.keys(columns).join(', ')} FROM own WHERE member IN (${keys.map(quoteText).join(', ')})`,
+  relations: { own: relation },
+});
+
+/** How many identifiers the tables of role identifiers hold of a person's ids: `namespace`, `n`. */
+export function identifierCountsQuery(tables: readonly Table[], ids: readonly string[]): Query {
   const rows = tables.map((table) => {
     const at = (field: string): string => `i.${quoteName(fieldOf(table, field).name)}`;
     return `SELECT ${at('namespace')} AS namespace FROM ${quoteTable(table.physicalName)} i
-  WHERE CAST(${at('customer_id')} AS varchar) = ${quoteText(customerId)} AND ${notBlank(at('value'))}`;
+  WHERE CAST(${at('customer_id')} AS varchar) IN (${ids.map(quoteText).join(', ')}) AND ${notBlank(at('value'))}`;
   });
   return { sql: `SELECT namespace, count(*) AS n FROM (${rows.join('\nUNION ALL\n')}) i GROUP BY namespace`, tables };
 }

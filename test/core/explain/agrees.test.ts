@@ -24,6 +24,35 @@ const person = fc.record({
 });
 type Person = typeof person extends fc.Arbitrary<infer P> ? P : never;
 
+const merge = fc.record({
+  from_id: fc.constantFrom('p0', 'p1'),
+  to_id: fc.constantFrom('p1', 'p2', 'p3'),
+  kind: fc.constant('merge'),
+  changed_at: fc.constantFrom('2026-05-01T00:00:00', '2026-06-02T00:00:00'),
+});
+const stop = fc.record({
+  id: fc.constantFrom(...PEOPLE),
+  why: fc.constantFrom('no-consent', 'no-consent', 'erased'),
+  at: fc.constantFrom(T - 400 * DAY, T - DAY),
+});
+const CHANGES = `apiVersion: v3.1.0
+kind: DataContract
+id: world-changes
+name: identity-changes
+version: 1.0.0
+status: active
+servers:
+  - { server: local, type: local, path: rows/changes.json, format: json }
+schema:
+  - name: changes
+    customProperties: [{ property: sluice.role, value: identity-changes }]
+    properties:
+      - { name: from_id, logicalType: string }
+      - { name: to_id, logicalType: string }
+      - { name: kind, logicalType: string }
+      - { name: changed_at, logicalType: timestamp }
+`;
+
 const dayOf = (all: readonly Person[]): Day => {
   const named = all.map((one, i) => ({ ...one, id: PEOPLE[i] ?? '' }));
   return {
@@ -71,7 +100,7 @@ async function planned({ ports }: Operations, one: SyncPlan): Promise<ReadonlyMa
 describe('explain says of everybody what a run does with them', () => {
   const asked = Number(process.env.SLUICE_HISTORIES ?? 8);
 
-  it('for random people, rules, holdouts, rollouts and modes, over several days', {
+  it('for random people, merges, stop lists, holdouts, rollouts and modes, over several days', {
     timeout: 120_000 + asked * 30_000,
   }, async () => {
     await fc.assert(
@@ -80,7 +109,9 @@ describe('explain says of everybody what a run does with them', () => {
         fc.constantFrom('mirror', 'upsert'),
         fc.constantFrom(0, 30),
         fc.constantFrom(100, 50),
-        async (days, mode, holdout, rollout) => {
+        fc.array(merge, { maxLength: 2 }),
+        fc.array(stop, { maxLength: 2 }),
+        async (days, mode, holdout, rollout, merges, stops) => {
           const world = await makeWorld({
             syncs: '',
             audience: audienceOf(mode, holdout, rollout),
@@ -88,7 +119,19 @@ describe('explain says of everybody what a run does with them', () => {
           });
           try {
             world.file('audiences/rich.yaml', 'where: { all: [ { spent: { gte: 100 } }, { country: { is: unknown } } ] }\n');
+            world.file('contracts/changes.yaml', CHANGES);
+            world.file('rows/changes.json', merges.map((one) => `${JSON.stringify(one)}\n`).join(''));
             for (const [day, people] of days.entries()) {
+              if (day === 1)
+                await world.open(({ ports }) =>
+                  ports.store.stops.add(
+                    stops.map(({ id, ...entry }) => ({
+                      ...entry,
+                      member: memberKeyOf(ports.memberKey, id),
+                      purpose: entry.why === 'erased' ? null : 'ads',
+                    })),
+                  ),
+                );
               world.write(dayOf(people));
               const tick = T + day * DAY;
               const explained = await world.open((ops) =>
@@ -101,8 +144,16 @@ describe('explain says of everybody what a run does with them', () => {
                   const said = new Map<string, string>();
                   const withheld = Object.fromEntries(WITHHELD.map((reason) => [reason, 0]));
                   let matched = 0;
-                  for (const [i, { audiences }] of explained.entries()) {
+                  let mergedRecords = 0;
+                  const away = new Set<string>();
+                  for (const [i, { audiences, mergedAway }] of explained.entries()) {
                     const [gold] = audiences;
+                    // The id of another person now, who is explained under their own.
+                    if (mergedAway) {
+                      away.add(memberKeyOf(ops.ports.memberKey, PEOPLE[i] ?? ''));
+                      continue;
+                    }
+                    mergedRecords += gold?.syncs[index]?.mergedRecords ?? 0;
                     const { next, reasons } = gold?.syncs[index] ?? {};
                     const key = memberKeyOf(ops.ports.memberKey, PEOPLE[i] ?? '');
                     if (next?.do === 'add' || next?.do === 'update') said.set(key, next.do);
@@ -114,7 +165,15 @@ describe('explain says of everybody what a run does with them', () => {
                     // Who is withheld is so for the first of the reasons that are told.
                     if (next?.do === 'withhold') expect([next.why, ...(reasons ?? [])].slice(0, 2)).toEqual([next.why, next.why]);
                   }
-                  expect([day, one.destination, said]).toEqual([day, one.destination, await planned(ops, one)]);
+                  const done = await planned(ops, one);
+                  const ofOthers = [...done.keys()].filter((key) => away.has(key));
+                  expect([day, one.destination, ofOthers.length]).toEqual([day, one.destination, mergedRecords]);
+                  for (const key of ofOthers) expect(done.get(key)).toMatch(/^remove/);
+                  expect([day, one.destination, said]).toEqual([
+                    day,
+                    one.destination,
+                    new Map([...done].filter(([key]) => !away.has(key))),
+                  ]);
                   expect([day, one.destination, withheld]).toEqual([day, one.destination, { ...one.counts.withheld }]);
                   expect(matched).toBe(report.matched);
                 }
