@@ -1,4 +1,5 @@
 import type { Namespace } from './connector.ts';
+import { USUAL_LINKAGE } from './linkage.ts';
 import type { IdentityPolicy, NamespacePolicy, Precedence } from './model.ts';
 
 /** What holds without policies/identity.yaml: every usable value, the best first. */
@@ -8,6 +9,7 @@ export const USUAL_IDENTITY: IdentityPolicy = {
   destinations: {},
   precedence: ['verified', 'trust', 'last_seen', 'first_seen'],
   survivorship: 'all',
+  linkage: USUAL_LINKAGE,
   version: 'none',
 };
 

@@ -271,6 +271,23 @@ export interface NamespacePolicy {
   readonly trust?: number;
 }
 
+/** A number is a spike when it is more than `times` the usual one; one of at most `floor` never is. */
+export interface SpikeLimit {
+  readonly times: number;
+  readonly floor: number;
+}
+
+export interface LinkageLimits {
+  /** Ids merged away in a day. */
+  readonly merges: SpikeLimit;
+  /** Identifiers that belong to nobody among the customers. */
+  readonly orphans: SpikeLimit;
+  /** Identifiers a customer has on average; the floor counts the identifiers that are more than usual. */
+  readonly average: SpikeLimit;
+  /** The most identifiers one customer has. */
+  readonly most: SpikeLimit;
+}
+
 export interface IdentityPolicy {
   readonly namespaces: Readonly<Record<string, NamespacePolicy>>;
   /** For namespaces that the file does not name. */
@@ -280,6 +297,8 @@ export interface IdentityPolicy {
   readonly precedence: readonly Precedence[];
   /** Whose identifiers the survivor of a merge has: those filed under any of the merged ids, or under the survivor's own. */
   readonly survivorship: 'all' | 'survivor';
+  /** When the linkage of identifiers and customers is so unusual that a person must look. */
+  readonly linkage: LinkageLimits;
   /** Hex SHA-256 of the file, cut to 12; `none` without a file. */
   readonly version: string;
 }

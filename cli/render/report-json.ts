@@ -11,6 +11,7 @@ export function reportJson(report: RunReport): Record<string, unknown> {
     matched: report.matched,
     ...(changed.length > 0 && { policiesChanged: Object.fromEntries(changed) }),
     ...(report.quality && { quality: report.quality }),
+    ...(report.linkage && { linkage: report.linkage }),
     ...stopOf(report),
     syncs: report.syncs.map(syncJson),
   };

@@ -237,6 +237,7 @@ async function explainSync(
     matched: 'boolean',
     holdout: 'boolean',
     [`withheld_${index}`]: 'varchar',
+    [`evidence_${index}`]: 'varchar',
     [`hash_${index}`]: 'varchar',
     [`evidence_${index}`]: 'varchar',
     ...(rollout && { [`outside_${index}`]: 'boolean' }),

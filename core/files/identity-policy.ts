@@ -3,7 +3,8 @@ import type { Node } from 'yaml';
 import { z } from 'zod';
 import type { Connector } from '../connector.ts';
 import { USUAL_IDENTITY } from '../identity.ts';
-import type { Audience, Destination, IdentityPolicy, NamespacePolicy } from '../model.ts';
+import { USUAL_LINKAGE } from '../linkage.ts';
+import type { Audience, Destination, IdentityPolicy, LinkageLimits, NamespacePolicy, SpikeLimit } from '../model.ts';
 import { didYouMean } from '../problems.ts';
 import type { ContractTable } from './contract.ts';
 import { checkShape } from './shape.ts';
@@ -21,6 +22,11 @@ const namespace = z.strictObject({
   unverified: unverified.optional(),
   trust: level.optional().describe('How far a value is trusted whose row does not say: a number, or a name of trust_levels.'),
   min_trust: level.optional().describe('Values that are trusted less are not used: a number, or a name of trust_levels.'),
+});
+
+const spike = z.strictObject({
+  times: z.number().min(1).optional().describe('More than so many times the usual number holds a run.'),
+  floor: z.int().min(0).optional().describe('A number of at most this never does.'),
 });
 
 /** policies/identity.yaml: which identifiers of a person are used, in what order, how many, and whose they are after a merge. */
@@ -41,6 +47,17 @@ export const identitySchema = z.strictObject({
     .strictObject({ identifiers: z.enum(['all', 'survivor']) })
     .optional()
     .describe('Whose identifiers the survivor of a merge has: those of all merged ids, or those filed under its own.'),
+  linkage: z
+    .strictObject({
+      merges: spike.optional().describe('Ids merged away in a day.'),
+      orphans: spike.optional().describe('Identifiers that belong to nobody among the customers.'),
+      average: spike
+        .optional()
+        .describe('Identifiers a customer has on average; the floor counts those that are more than usual.'),
+      most: spike.optional().describe('The most identifiers one customer has.'),
+    })
+    .optional()
+    .describe('When identifiers and merges are so unusual that a run is held.'),
 });
 
 type IdentityFile = z.infer<typeof identitySchema>;
@@ -78,8 +95,18 @@ export function readIdentityPolicy(source: Source, scope: IdentityScope): Identi
     destinations: file.destinations ?? {},
     precedence: file.precedence ?? USUAL_IDENTITY.precedence,
     survivorship: file.survivorship?.identifiers ?? USUAL_IDENTITY.survivorship,
+    linkage: limitsOf(file),
     version: createHash('sha256').update(source.text).digest('hex').slice(0, 12),
   };
+}
+
+/** Numbers that the file leaves out are the usual ones, also in a limit that it names. */
+function limitsOf({ linkage = {} }: IdentityFile): LinkageLimits {
+  const of = (name: keyof LinkageLimits): SpikeLimit => ({
+    times: linkage[name]?.times ?? USUAL_LINKAGE[name].times,
+    floor: linkage[name]?.floor ?? USUAL_LINKAGE[name].floor,
+  });
+  return { merges: of('merges'), orphans: of('orphans'), average: of('average'), most: of('most') };
 }
 
 function wordsOf(source: Source) {
@@ -93,6 +120,7 @@ function wordsOf(source: Source) {
       ...Object.fromEntries(keys('namespaces').map((name) => [name, `the namespace ${name}`])),
       '': 'the identity policy',
       survivorship: 'the survivorship',
+      linkage: 'the limits of linkage',
     },
     otherNames: {
       limit: 'namespaces.max',

@@ -1,3 +1,4 @@
+import { keepLinkage } from './linkage.ts';
 import type { RunDocument, RunPorts, Tasks } from './ports.ts';
 import type { RunReport } from './report.ts';
 
@@ -13,6 +14,7 @@ export function planTask(ports: RunPorts): Tasks['plan'] {
       ...(held !== undefined && { held }),
     };
     await ports.store.documents.put('run', of.run, document);
+    if (held === undefined && snapshot.linkage !== undefined) await keepLinkage(ports, of.tick, snapshot.linkage.now);
     return null;
   };
 }
@@ -21,11 +23,14 @@ export function planTask(ports: RunPorts): Tasks['plan'] {
 export function recordTask(ports: RunPorts): Tasks['record'] {
   return async ({ of, report }) => {
     const known = await ports.store.documents.get<RunDocument>('run', of.run);
-    const document = known ?? { of, digest: ports.digest, snapshot: NO_SNAPSHOT, plans: [] };
+    const document: RunDocument = known ?? { of, digest: ports.digest, snapshot: NO_SNAPSHOT, plans: [], state: 'failed' };
     const { state, findings = [] } = report as RunReport;
     const held = state === 'held' ? { held: findings.map(({ message }) => message).join('\n') } : {};
     const ended: RunDocument = { ...document, ...held, state, report };
     await ports.store.documents.put('run', of.run, ended);
+    // Sent, so nobody had to look at its linkage, or somebody let it pass.
+    const { linkage } = document.snapshot;
+    if (linkage !== undefined && state !== 'held') await keepLinkage(ports, of.tick, linkage.now);
     return null;
   };
 }

@@ -5,24 +5,35 @@ import { resolveSync } from './relations.ts';
 
 /**
  * Holds a run whose numbers a person should see first: an empty audience, one under its `min_size`, or more added or removed
- * than the guardrails allow. Checks law 14 too, before anything can be sent.
+ * than the guardrails allow, or identifiers and merges that are suddenly otherwise. Checks law 14 too, before anything can be sent.
  */
 export function guardTask(ports: RunPorts): Tasks['guard'] {
-  return async ({ run, audience, matched, plans }) => {
+  return async ({ run, audience, matched, plans, spikes = [] }) => {
     reportOf(
       { run, audience, tick: 0, until: 'plan' },
       { snapshot: { files: { format: 'parquet', locations: [], rows: 0, bytes: 0 }, matched }, plans },
     );
     const first = plans[0];
     if (first === undefined) return {};
-    const held = guard(resolveSync(ports, audience, first.destination).audience, matched, plans, run);
+    const held = guard(resolveSync(ports, audience, first.destination).audience, matched, plans, run, spikes);
     return held === undefined ? {} : { held };
   };
 }
 
 /** @returns the message for a person (the sum, the limit, what was sent, the next command), or undefined to go on. */
-export function guard(audience: Audience, matched: number, plans: readonly SyncPlan[], run: string): string | undefined {
-  const found = [...sizeProblems(audience, matched), ...plans.flatMap((plan) => changeProblems(audience, plan))];
+export function guard(
+  audience: Audience,
+  matched: number,
+  plans: readonly SyncPlan[],
+  run: string,
+  spikes: readonly string[] = [],
+): string | undefined {
+  const found = [
+    ...sizeProblems(audience, matched),
+    ...plans.flatMap((plan) => changeProblems(audience, plan)),
+    ...spikes,
+    ...(spikes.length > 0 ? ['These limits are set under "linkage" in policies/identity.yaml.'] : []),
+  ];
   if (found.length === 0) return undefined;
   return [...found, `Nothing was sent. If this is right: sluice approve ${run}. If not: sluice reject ${run}.`].join('\n');
 }

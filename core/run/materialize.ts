@@ -3,6 +3,7 @@ import type { FileSet, Relation } from '../ports.ts';
 import { movedQuery } from '../sql/merges.ts';
 import { type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
 import { attemptOf } from './diff.ts';
+import { measureLinkage } from './linkage.ts';
 import type { PolicyVersions, RunDocument, RunPorts, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { ledgerRelation, mostOf, movedRelation, resolveSync, saltOf, snapshotRelation, UnknownName } from './relations.ts';
@@ -25,6 +26,12 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
     };
     const spec = await withSignals(ports, bare, `runs/${run}/signals/${attemptOf(ports)}`);
     const files = await ports.warehouse.materialize(snapshotQuery(spec), ports.store.files.location(`${prefix}/members`));
+    const merges = ports.workspace.tables.some(({ role }) => role === 'identity-changes');
+    const linkage = await measureLinkage(
+      ports,
+      { audience, destinations, tick },
+      { moved: bare.moved, merged: merges ? (moved?.rows ?? 0) : null },
+    );
     const [row] = await ports.warehouse.rows({
       sql: 'SELECT count(*) AS n FROM snapshot WHERE matched',
       relations: { snapshot: snapshotRelation({ files }) },
@@ -33,6 +40,7 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
       files,
       matched: Number(row?.['n'] ?? 0),
       ...(moved && { moved }),
+      ...(linkage && { linkage }),
       policies: await policyVersions(ports, audience),
     };
   };

@@ -1,6 +1,7 @@
 import type { QualityFinding } from '../sql/gate.ts';
 import type { Connector, Context, Outcome, RemoteList } from '../connector.ts';
 import type { RemoveReason, WithheldReason } from '../delta.ts';
+import type { Linkage } from '../linkage.ts';
 import type { Destination, Mode, Workspace } from '../model.ts';
 import type { Written as ReceiptsWritten } from '../receipts/write.ts';
 import type { ReceiptFacts } from '../sql/receipts.ts';
@@ -64,8 +65,16 @@ export interface Snapshot {
   readonly matched: number;
   /** Who was merged into whom, MOVED_COLUMNS; left out where nobody was. */
   readonly moved?: FileSet;
+  /** How well identifiers and customers are linked; left out where there is nothing to link. */
+  readonly linkage?: SnapshotLinkage;
   /** The policies it was made under. */
   readonly policies?: PolicyVersions;
+}
+
+/** The numbers of a run, and what of them is suddenly otherwise, a sentence each. */
+export interface SnapshotLinkage {
+  readonly now: Linkage;
+  readonly spikes: readonly string[];
 }
 
 /** Versions of the policies that decided, and what each was in the audience's run before where that was another. */
@@ -149,7 +158,14 @@ export type Tasks = {
     index: number;
     snapshot: Snapshot;
   }): Promise<SyncPlan>;
-  guard(input: { run: string; audience: string; matched: number; plans: readonly SyncPlan[] }): Promise<{ held?: string }>;
+  /** `spikes`: what the linkage of the run says a person must look at. */
+  guard(input: {
+    run: string;
+    audience: string;
+    matched: number;
+    plans: readonly SyncPlan[];
+    spikes?: readonly string[];
+  }): Promise<{ held?: string }>;
   plan(input: { of: RunIdentity; snapshot: Snapshot; plans: readonly SyncPlan[]; held?: string }): Promise<null>;
   begin(input: {
     run: string;

@@ -1,5 +1,6 @@
 import type { WithheldReason } from '../delta.ts';
 import { WITHHELD } from '../delta.ts';
+import type { Linkage } from '../linkage.ts';
 import type { Mode } from '../model.ts';
 import type { QualityFinding } from '../sql/gate.ts';
 import type {
@@ -46,6 +47,8 @@ export interface RunReport {
   readonly matched: number;
   /** The policies that decided. */
   readonly policies?: PolicyVersions;
+  /** How well identifiers and customers are linked. */
+  readonly linkage?: Linkage;
   readonly state: RunState;
   /** Why it waits for a person, the whole message. */
   readonly held?: string;
@@ -73,8 +76,18 @@ export function reportOf(input: RunInput, parts: Parts): RunReport {
   const matched = parts.snapshot?.matched ?? 0;
   const syncs = (parts.plans ?? []).map((plan, i) => syncReport(audience, matched, plan, parts.results?.[i]));
   const policies = parts.snapshot?.policies;
+  const linkage = parts.snapshot?.linkage?.now;
   const { quality, findings } = parts;
-  const base = { run, audience, tick, matched, ...(policies && { policies }), ...(quality && { quality }), syncs };
+  const base = {
+    run,
+    audience,
+    tick,
+    matched,
+    ...(policies && { policies }),
+    ...(quality && { quality }),
+    ...(linkage && { linkage }),
+    syncs,
+  };
   if (findings !== undefined) {
     const schema = findings.some((finding) => finding.kind === 'schema');
     return { ...base, findings, state: schema ? 'failed' : 'held', code: schema ? 2 : 3 };

@@ -29,7 +29,13 @@ export async function runAudience(durable: Durable<Tasks>, input: RunInput, dest
   const plans = await durable.map('diff', destinations, 1, (scope, destination, index) =>
     scope.call('diff', 'diff', { run, audience, tick, destination, index, snapshot }),
   );
-  const guard = await durable.call('guard', 'guard', { run, audience, matched: snapshot.matched, plans });
+  const guard = await durable.call('guard', 'guard', {
+    run,
+    audience,
+    matched: snapshot.matched,
+    plans,
+    ...(snapshot.linkage && { spikes: snapshot.linkage.spikes }),
+  });
   await durable.call('plan', 'plan', { of, snapshot, plans, ...guard });
   if (input.until === 'plan' || (guard.held !== undefined && input.approved !== true)) {
     return reportOf(input, { snapshot, plans, quality, ...guard });

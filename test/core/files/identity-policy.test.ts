@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { USUAL_IDENTITY } from '../../../core/identity.ts';
+import { USUAL_LINKAGE } from '../../../core/linkage.ts';
 import { load, seen, shopWith } from './shop.ts';
 
 const IDENTITY = 'policies/identity.yaml';
@@ -12,6 +13,7 @@ namespaces:
 destinations:
   meta-eu: { email: 2 }
 survivorship: { identifiers: survivor }
+linkage: { merges: { times: 10 }, most: { times: 2, floor: 20 } }
 `;
 
 describe('the identity policy', () => {
@@ -31,6 +33,7 @@ describe('the identity policy', () => {
       destinations: { 'meta-eu': { email: 2 } },
       precedence: ['trust', 'last_seen'],
       survivorship: 'survivor',
+      linkage: { ...USUAL_LINKAGE, merges: { times: 10, floor: USUAL_LINKAGE.merges.floor }, most: { times: 2, floor: 20 } },
       version: expect.stringMatching(/^[0-9a-f]{12}$/) as string,
     });
     const changed = load(shopWith({ [IDENTITY]: `${FULL}# reviewed\n` })).workspace?.identity.version;
