@@ -3,6 +3,8 @@ import { ChainDamaged } from '../core/receipts/chain.ts';
 import { Stopped, StalePlan } from '../core/run/deliver.ts';
 import { LeaseHeld } from '../core/run/lease.ts';
 import { LedgerDamaged } from '../core/run/ledger-check.ts';
+import { ErasureRefused } from '../core/forget/forget.ts';
+import { RequestRefused } from '../core/forget/request.ts';
 import { PlanHeld, PlanRefused } from '../core/run/operations.ts';
 import { UnknownName } from '../core/run/relations.ts';
 import { Unaccounted } from '../core/run/report.ts';
@@ -68,6 +70,8 @@ export function failureOf(error: unknown): { readonly message: string; readonly 
 
 const EXPECTED = [
   PlanRefused,
+  ErasureRefused,
+  RequestRefused,
   LeaseHeld,
   LedgerDamaged,
   StalePlan,

@@ -17,6 +17,7 @@ import { localSecrets } from '../stores/secrets-local.ts';
 import { systemClock } from '../stores/system-clock.ts';
 import { openDuckDb } from '../warehouses/duckdb.ts';
 import { memberKey } from './member-key.ts';
+import { openSigner } from './signing-key.ts';
 import type { Found } from './render/problems.ts';
 import { readWorkspaceFiles, type WorkspaceFiles } from './workspace-files.ts';
 
@@ -102,6 +103,7 @@ export async function openWorkspace(dir: string, options: OpenOptions = {}): Pro
     contextFor: destinations.contextFor,
     clock,
     memberKey: key,
+    signer: await openSigner(root),
     holder: thisProcess(),
     ...(options.onProgress && { onProgress: options.onProgress }),
     ...(options.stopped && { stopped: options.stopped }),

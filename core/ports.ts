@@ -295,6 +295,16 @@ export interface Durable<Tasks extends Record<string, (input: never) => Promise<
   waitUntil(name: string, epochMs: number): Promise<void>;
 }
 
+/** Signs receipts of erasures, with a key that the company keeps. */
+export interface Signer {
+  /** Names the key: the first 16 hex of the SHA-256 of its public half. */
+  readonly keyId: string;
+  /** Ed25519 over the UTF-8 text, base64. */
+  sign(text: string): Promise<string>;
+  /** Whether a signature is of this text and this key. */
+  verify(text: string, signature: string): Promise<boolean>;
+}
+
 export interface Secrets {
   /** The secret as an object of strings, or null when there is none of this name. `fresh`: as it is now, past any cache. */
   get(name: string, fresh?: boolean): Promise<Record<string, string> | null>;

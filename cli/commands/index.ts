@@ -13,6 +13,8 @@ import { sandbox } from './sandbox.ts';
 import { status } from './status.ts';
 import { sync } from './sync.ts';
 import { withdraw } from './withdraw.ts';
+import { forget } from './forget.ts';
+import { retire } from './retire.ts';
 
 /** Every command, in the order in which people meet them. */
 export const COMMANDS: readonly Command[] = [
@@ -24,6 +26,8 @@ export const COMMANDS: readonly Command[] = [
   reject,
   status,
   withdraw,
+  forget,
+  retire,
   history,
   explain,
   audit,

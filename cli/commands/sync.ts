@@ -1,8 +1,9 @@
 import { sync as runSync, syncPlan } from '../../core/run/operations.ts';
 import { type Command, UsageError } from '../command.ts';
 import { runEach, tickOf } from '../runs.ts';
+import { tend } from '../tend.ts';
 import { selectAudiences, selectDestination } from '../selection.ts';
-import { inWorkspace } from '../session.ts';
+import { inWorkspace, worst } from '../session.ts';
 
 export const sync: Command = {
   name: 'sync',
@@ -25,22 +26,30 @@ Ctrl-C stops after the batch in flight; the same command goes on from there.
       throw new UsageError('A plan says already what is sent, where and as of when: "--plan" stands alone.');
     }
     const tick = tickOf(call.values.tick);
-    return inWorkspace(call, ['sluice sync', ...call.arguments].join(' '), ({ workspace, operations }) => {
+    return inWorkspace(call, ['sluice sync', ...call.arguments].join(' '), async ({ workspace, operations }) => {
       if (plan !== undefined) return runEach(call, [plan], async (id) => [await syncPlan(operations, id)]);
       const audiences = selectAudiences(workspace, call.arguments);
       const only = selectDestination(audiences, destination);
       const names = audiences
         .filter(({ syncs }) => only === undefined || syncs.some(({ to }) => to === only))
         .map(({ name }) => name);
-      return runEach(call, names, async (name) => {
-        const { continued, ...report } = await runSync(operations, name, {
+      const tended = await tend(call, operations.ports, tick ?? call.clock.now());
+      const sent = await runEach(call, names, async (name) => {
+        const {
+          continued,
+          demanded = [],
+          ...report
+        } = await runSync(operations, name, {
           ...(tick !== undefined && { tick }),
           ...(only !== undefined && { destinations: [only] }),
         });
-        if (continued === undefined) return [report];
-        call.terminal.say(`"${name}": run ${continued.run} had been interrupted and was carried to its end first.`);
-        return [continued, report];
+        if (continued !== undefined)
+          call.terminal.say(`"${name}": run ${continued.run} had been interrupted and was carried to its end first.`);
+        if (demanded.length > 0)
+          call.terminal.say(`"${name}" was held; who refused or asked to be forgotten was taken out all the same.`);
+        return [...(continued ? [continued] : []), ...demanded, report];
       });
+      return worst([tended, sent]);
     });
   },
 };

@@ -1,6 +1,13 @@
 import type { LedgerFile, Pointer } from '../ports.ts';
 import { LOG_COLUMNS, REMOVE_LINE_COLUMNS, UPSERT_LINE_COLUMNS } from '../sql/delta.ts';
-import { type DeliveryRelations, generationQuery, ledgerCountsQuery, outcomesQuery, rejectionsQuery } from '../sql/ledger.ts';
+import {
+  type DeliveryRelations,
+  generationQuery,
+  ledgerCountsQuery,
+  outcomesQuery,
+  rejectionsLeftQuery,
+  rejectionsQuery,
+} from '../sql/ledger.ts';
 import { writeReceipts } from '../receipts/write.ts';
 import { receiptsQuery } from '../sql/receipts.ts';
 import { attemptOf, rowsOf } from './diff.ts';
@@ -74,6 +81,7 @@ async function deliveryRelations(ports: RunPorts, { plan, snapshot }: CommitInpu
     ),
     remove_log: linesRelation(await logs(plan.removeShards), LOG_COLUMNS),
     upsert_log: linesRelation(await logs(plan.upsertShards), LOG_COLUMNS),
+    ...(plan.again && { again: relationOf(plan.again, { member: 'varchar' }) }),
   };
 }
 
@@ -122,7 +130,10 @@ async function writeGeneration(
   const members = await sealed(ports, await ports.warehouse.materialize(generationQuery(relations, tick), at('members')));
   const rejections = await sealed(
     ports,
-    await ports.warehouse.materialize(rejectionsQuery(plan.index, relations), at('rejections')),
+    await ports.warehouse.materialize(
+      input.snapshot.files.locations.length === 0 ? rejectionsLeftQuery(relations) : rejectionsQuery(plan.index, relations),
+      at('rejections'),
+    ),
   );
   return {
     generation: run,

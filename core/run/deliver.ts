@@ -76,9 +76,9 @@ export function finishTask(ports: RunPorts): Tasks['finish'] {
 type AnyContext = Awaited<ReturnType<RunPorts['contextFor']>>;
 
 /** One call of a connector outside the shards, under the budget, tried a few times while the platform does not answer. */
-async function remotely<T>(
+export async function remotely<T>(
   ports: RunPorts,
-  { destination }: Resolved,
+  { destination }: Pick<Resolved, 'destination'>,
   call: (context: AnyContext) => Promise<T>,
 ): Promise<{ value?: T; requests: number; failure?: Failure }> {
   let requests = 0;

@@ -1,6 +1,7 @@
 import type { Connector, Grant, TraitValue } from '../connector.ts';
 import { estimate } from '../delivery/estimate.ts';
 import { identifierText, type RemoveLine, type RemoveReason, type UpsertLine, WITHHELD, type WithheldReason } from '../delta.ts';
+import { type Returned, returnedFor } from '../forget/tombstones.ts';
 import { prepareIdentifiers } from '../identifiers.ts';
 import type { Basis, Column } from '../model.ts';
 import type { FileSet, LedgerFile, Relation, Row } from '../ports.ts';
@@ -89,6 +90,7 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
     const allLeave = mode === 'mirror' && rollout === 100;
     const stayed = allLeave ? 0 : count((await warehouse.rows(stayedQuery({ ...base, candidates })))[0]?.['n']);
 
+    const returned = await returnedFor(store.documents, ports.connectors, ports.memberKey);
     const shards = shardsFor(tally.toPrepare);
     const upserts: Shard[] = [];
     const rawRemoves: string[] = [];
@@ -98,7 +100,7 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
         const removes: string[] = [];
         const name = String(i).padStart(2, '0');
         const key = `${prefix}/upserts/${name}.jsonl.gz`;
-        const written = await store.files.write(key, prepare(ports, resolved, files, tally, removes));
+        const written = await store.files.write(key, prepare(ports, resolved, files, tally, removes, returned));
         if (written.lines > 0) upserts.push({ key, log: `${key}.log`, rows: written.lines });
         if (removes.length > 0)
           rawRemoves.push((await store.files.write(`${prefix}/raw-removes/${name}.jsonl`, removes)).location);
@@ -154,14 +156,14 @@ async function underSurvivors(ports: RunPorts, ledger: LedgerFile, moved: Relati
 }
 
 /** What every receipt of the delivery will say alike, as it is when the delta is made. */
-const receiptTerms = ({ connector, destination, sync }: Resolved): SyncPlan['receipt'] => ({
+export const receiptTerms = ({ connector, destination, sync }: Resolved): SyncPlan['receipt'] => ({
   connector: connector.name,
   purpose: destination.purpose,
   namespaces: [...new Set(['external_id', ...Object.keys(connector.namespaces)])],
   traits: sync.traits.map(({ name }) => name),
 });
 
-const shardsFor = (rows: number): number => Math.min(MAX_SHARDS, Math.max(1, Math.ceil(rows / ROWS_PER_SHARD)));
+export const shardsFor = (rows: number): number => Math.min(MAX_SHARDS, Math.max(1, Math.ceil(rows / ROWS_PER_SHARD)));
 
 /** A name no other attempt at the same step has: a repeated step never writes where an earlier one did. */
 export const attemptOf = (ports: Pick<RunPorts, 'clock' | 'attempt'>): string =>
@@ -174,7 +176,7 @@ export const rowsOf = (shards: readonly Shard[]): number => shards.reduce((sum, 
 
 const count = (cell: unknown): number => Number(cell ?? 0);
 
-async function unloadShards(ports: RunPorts, removes: Relation, shards: number, prefix: string): Promise<Shard[]> {
+export async function unloadShards(ports: RunPorts, removes: Relation, shards: number, prefix: string): Promise<Shard[]> {
   const sets = await ports.warehouse.unload(removeShardsQuery(shards, removes), ports.store.files.location(prefix), shards);
   return sets.flatMap((set) =>
     set.rows === 0
@@ -187,7 +189,7 @@ async function unloadShards(ports: RunPorts, removes: Relation, shards: number, 
 }
 
 /** Everyone who shares an identifier, over however many corners, with somebody who loses one. Null when that is nobody else. */
-async function touchedMembers(
+export async function touchedMembers(
   ports: RunPorts,
   removes: Relation,
   ledger: Relation,
@@ -211,6 +213,7 @@ async function* prepare(
   files: FileSet,
   tally: Tally,
   removes: string[],
+  returned: Returned | undefined,
 ): AsyncIterable<string> {
   const { connector, accepts, sync, destination } = resolved;
   const columns = sync.traits.map((trait) => [trait.name, trait.column] as const);
@@ -228,7 +231,13 @@ async function* prepare(
         continue;
       }
       const identifiers = prepareIdentifiers(accepts, row.raw ?? [], row.country ?? null);
-      const why = identifiers.length === 0 ? 'no-identifier' : row.op === 'holdout' || row.op === 'rollout' ? row.op : undefined;
+      const why = returned?.(row.k, row.raw ?? [], row.country ?? null)
+        ? 'erased'
+        : identifiers.length === 0
+          ? 'no-identifier'
+          : row.op === 'holdout' || row.op === 'rollout'
+            ? row.op
+            : undefined;
       if (why !== undefined) {
         tally.withhold(why, row.op, row.held);
         if (row.held) remove({ k: row.k, ids: old, why: why as RemoveReason, ...evidence });
@@ -341,7 +350,7 @@ class Tally {
   }
 
   /** Normalisation withholds a row that SQL had as `op`. */
-  withhold(reason: 'no-identifier' | 'holdout' | 'rollout', op: Payload['op'], held: boolean): void {
+  withhold(reason: 'erased' | 'no-identifier' | 'holdout' | 'rollout', op: Payload['op'], held: boolean): void {
     this.withheld[reason] += 1;
     if (op === 'add') this.add -= 1;
     if (op === 'update') this.update -= 1;

@@ -45,3 +45,32 @@ export async function holdLease(ports: RunPorts, run: string, audience: string, 
 
 /** The same process carrying on the same run is the same holder; another process is not. */
 export const holderOf = (ports: RunPorts, run: string): string => `${run}@${ports.holder}`;
+
+/** Law 7: the leases of all syncs of a run are held from before the first step until its end. */
+export async function withLeases<T>(
+  ports: RunPorts,
+  of: { run: string; audience: string },
+  destinations: readonly string[],
+  fn: () => Promise<T>,
+): Promise<T> {
+  const held: HeldLease[] = [];
+  const stop = new AbortController();
+  try {
+    for (const destination of destinations) held.push(await holdLease(ports, of.run, of.audience, destination));
+    const beat = async (): Promise<void> => {
+      while (!stop.signal.aborted) {
+        await ports.clock.sleep(10_000, stop.signal).catch(() => undefined);
+        for (const lease of held) if (!stop.signal.aborted) await lease.keep();
+      }
+    };
+    const beating = beat();
+    try {
+      return await fn();
+    } finally {
+      stop.abort();
+      await beating;
+    }
+  } finally {
+    for (const { lease } of held) await ports.store.leases.release(lease);
+  }
+}

@@ -2,10 +2,12 @@ import type { Pointer } from '../ports.ts';
 import { PARK_AFTER } from '../sql/delta.ts';
 import { parkedQuery } from '../sql/ledger.ts';
 import { ulid, ulidTime } from '../ulid.ts';
-import { commitTask, ledgerCounts } from './commit.ts';
+import { ledgerCounts } from './commit.ts';
 import { StalePlan } from './deliver.ts';
 import { attemptOf } from './diff.ts';
-import { type HeldLease, holdLease } from './lease.ts';
+import { removeDemanded } from './demanded.ts';
+import { closeInterrupted, interruptedRun } from './interrupted.ts';
+import { holdLease, withLeases } from './lease.ts';
 import { assertLedgerWhole, LedgerDamaged, sealed } from './ledger-check.ts';
 import { PointerDamaged } from '../pointer-damaged.ts';
 import type { JournalFor, RunDocument, RunInput, RunPorts, SyncPlan } from './ports.ts';
@@ -17,6 +19,8 @@ import { runAudience } from './run.ts';
 import { sweep, withScratch } from './sweep.ts';
 import { createTasks } from './tasks.ts';
 
+export { INTERRUPTED, interruptedRun, RESUME_MAX_AGE } from './interrupted.ts';
+
 /** What commands and functions do with runs. Each takes the ports and a way to open the journal of a run. */
 export interface Operations {
   readonly ports: RunPorts;
@@ -25,8 +29,6 @@ export interface Operations {
 
 /** A plan older than this is not sent any more: too much has changed since. Milliseconds. */
 export const PLAN_MAX_AGE = 24 * 3_600_000;
-/** An interrupted delivery is carried on only while its decisions are young; later it is closed and everything is decided anew. */
-export const RESUME_MAX_AGE = 3_600_000;
 
 /** A plan or run that cannot be sent (any more). Nothing was sent. */
 export class PlanRefused extends Error {
@@ -60,12 +62,25 @@ export async function sync(
   ops: Operations,
   audience: string,
   options: RunOptions = {},
-): Promise<RunReport & { continued?: RunReport }> {
+): Promise<RunReport & { continued?: RunReport; demanded?: readonly RunReport[] }> {
   await sweep(ops.ports);
   const continued = await carryOn(ops, audience);
   if (continued !== undefined && continued.code !== 0) return continued;
-  const report = await start(ops, newRun(ops, audience, options, 'record'));
-  return continued === undefined ? report : { ...report, continued };
+  let report = await start(ops, newRun(ops, audience, options, 'record'));
+  const demanded = report.state === 'held' && report.findings === undefined ? await removeHeld(ops.ports, report) : [];
+  // What was held is decided anew without those who went.
+  if (demanded.length > 0) report = await start(ops, newRun(ops, audience, options, 'record'));
+  return { ...report, ...(continued && { continued }), ...(demanded.length > 0 && { demanded }) };
+}
+
+/** Law 8: a hold stops everything but what a person demands. */
+async function removeHeld(ports: RunPorts, { audience, tick, syncs }: RunReport): Promise<readonly RunReport[]> {
+  const removed: RunReport[] = [];
+  for (const { destination } of syncs) {
+    const report = await removeDemanded(ports, { sync: syncKey(audience, destination), audience, destination }, tick);
+    if (report !== undefined) removed.push(report);
+  }
+  return removed;
 }
 
 /** Law 11: sends exactly the plan, or nothing. */
@@ -103,36 +118,7 @@ async function start(ops: Operations, input: RunInput): Promise<RunReport> {
   const destinations = audience.syncs.map((one) => one.to).filter((to) => input.destinations?.includes(to) ?? true);
   const run = (): Promise<RunReport> =>
     withScratch(ports, input.run, () => runAudience(ops.journal(input.run, createTasks(ports)), input, destinations));
-  return input.until === 'plan' ? run() : withLeases(ops, input, destinations, run);
-}
-
-/** Law 7: the leases of all syncs of a run are held from before the first step until its end. */
-async function withLeases<T>(
-  { ports }: Operations,
-  of: { run: string; audience: string },
-  destinations: readonly string[],
-  fn: () => Promise<T>,
-): Promise<T> {
-  const held: HeldLease[] = [];
-  const stop = new AbortController();
-  try {
-    for (const destination of destinations) held.push(await holdLease(ports, of.run, of.audience, destination));
-    const beat = async (): Promise<void> => {
-      while (!stop.signal.aborted) {
-        await ports.clock.sleep(10_000, stop.signal).catch(() => undefined);
-        for (const lease of held) if (!stop.signal.aborted) await lease.keep();
-      }
-    };
-    const beating = beat();
-    try {
-      return await fn();
-    } finally {
-      stop.abort();
-      await beating;
-    }
-  } finally {
-    for (const { lease } of held) await ports.store.leases.release(lease);
-  }
+  return input.until === 'plan' ? run() : withLeases(ports, input, destinations, run);
 }
 
 async function planDocument(ports: RunPorts, id: string): Promise<RunDocument> {
@@ -167,7 +153,7 @@ async function sendPlan(ops: Operations, id: string, approved: boolean): Promise
   const { tick } = document.of;
   const destinations = document.plans.map((one) => one.destination);
   const input: RunInput = { ...document.of, until: 'record', approved };
-  return withLeases(ops, document.of, destinations, async () => {
+  return withLeases(ports, document.of, destinations, async () => {
     const now = Math.max(tick, ports.clock.now());
     if (document.state === 'delivering') await stopRefused(ports, document, now);
     else await refuseWithdrawn(ports, document, now);
@@ -186,19 +172,6 @@ export async function refuseWithdrawn(ports: RunPorts, document: RunDocument, no
   }
 }
 
-/** The delivery of the audience that died, if one did. `young`: its decisions may still be acted on; else it is to be closed. */
-export async function interruptedRun(
-  ports: RunPorts,
-  audience: string,
-): Promise<{ readonly id: string; readonly document: RunDocument; readonly young: boolean } | undefined> {
-  const found = (await ports.store.documents.list<RunDocument>('run', { limit: 200 })).find(
-    ({ document }) => document.of.audience === audience && document.state === 'delivering',
-  );
-  if (found === undefined) return undefined;
-  const young = ports.clock.now() - ulidTime(found.id) <= RESUME_MAX_AGE && found.document.digest === ports.digest;
-  return { ...found, young };
-}
-
 /** Law 3: carries an interrupted delivery of the audience to its end, or closes it when its decisions are too old to act on. */
 async function carryOn(ops: Operations, audience: string): Promise<RunReport | undefined> {
   const { ports } = ops;
@@ -206,41 +179,14 @@ async function carryOn(ops: Operations, audience: string): Promise<RunReport | u
   if (interrupted === undefined) return undefined;
   const { id, document, young } = interrupted;
   const destinations = document.plans.map((one) => one.destination);
-  return withLeases(ops, document.of, destinations, async () => {
+  return withLeases(ports, document.of, destinations, async () => {
     if (young) await stopRefused(ports, document, ports.clock.now());
     if (young)
       return runAudience(ops.journal(id, createTasks(ports)), { ...document.of, until: 'record', approved: true }, destinations);
-    await close(ops, document);
+    await closeInterrupted(ports, document);
     return undefined;
   });
 }
-
-/** Commits what is known of an interrupted delivery and sends nothing more of it. */
-async function close({ ports }: Operations, document: RunDocument): Promise<void> {
-  const commit = commitTask(ports);
-  const { run, audience, tick } = document.of;
-  for (const one of document.plans) {
-    const pointer = await ports.store.pointers.get(syncKey(audience, one.destination));
-    if ((pointer?.version ?? 0) !== one.version) continue;
-    await commit({
-      run,
-      audience,
-      tick,
-      plan: one,
-      snapshot: document.snapshot,
-      requests: 0,
-      failure: INTERRUPTED,
-      ...(pointer?.list && { list: pointer.list }),
-    });
-  }
-  await ports.store.documents.put('run', run, { ...document, state: 'interrupted' } satisfies RunDocument);
-}
-
-/** What a delivery that died is committed with when nothing more of it is sent. */
-export const INTERRUPTED = {
-  message: 'The run was interrupted.',
-  wayOut: 'What it had not finished is decided anew by the next run.',
-};
 
 export interface SyncStatus {
   readonly audience: string;

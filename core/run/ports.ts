@@ -5,7 +5,7 @@ import type { Linkage } from '../linkage.ts';
 import type { Destination, Mode, Workspace } from '../model.ts';
 import type { Written as ReceiptsWritten } from '../receipts/write.ts';
 import type { ReceiptFacts } from '../sql/receipts.ts';
-import type { Clock, Durable, FileSet, LedgerFile, Store, Warehouse } from '../ports.ts';
+import type { Clock, Durable, FileSet, LedgerFile, Signer, Store, Warehouse } from '../ports.ts';
 
 /** Everything a run needs of the world. The edges (cli/wiring.ts, functions/) build it. */
 export interface RunPorts {
@@ -20,6 +20,8 @@ export interface RunPorts {
   readonly clock: Clock;
   /** Key of the member hashes: secret, made once a workspace. */
   readonly memberKey: string;
+  /** Signs receipts of erasures; without one nobody can be forgotten. */
+  readonly signer?: Signer;
   /** Who holds leases: this process or this execution. */
   readonly holder: string;
   /** How long a lease lasts after its holder's last sign of life, milliseconds. Default: a minute, renewed by a process that lives. */
@@ -103,6 +105,8 @@ export interface SyncPlan {
   readonly policy: string;
   readonly ledger: LedgerFile | null;
   readonly rejections: LedgerFile | null;
+  /** Members whose match may hang on an identifier that goes: their hash in the ledger is emptied, so that the next run sends them again. */
+  readonly again?: FileSet;
   readonly removes: FileSet;
   readonly removeShards: readonly Shard[];
   readonly upsertShards: readonly Shard[];
@@ -237,6 +241,8 @@ export interface RunDocument {
   readonly plans: readonly SyncPlan[];
   readonly held?: string;
   readonly report?: unknown;
+  /** It only takes people out (core/run/removal.ts). When it died, what is known of it is committed and the rest decided anew. */
+  readonly removal?: boolean;
   /** Its snapshot and delta files are deleted. */
   readonly dropped?: boolean;
 }

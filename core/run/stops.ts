@@ -2,6 +2,8 @@ import type { Relation, StopEntry } from '../ports.ts';
 import { caughtUpQuery, STOP_COLUMNS } from '../sql/stops.ts';
 import type { RunPorts } from './ports.ts';
 import { linesRelation } from './relations.ts';
+import { strongNamespaces, type Tombstone, TOMBSTONE } from '../forget/tombstones.ts';
+import { MARK_COLUMNS, returnedQuery } from '../sql/person.ts';
 
 /** How old a delivery's knowledge of the stop list may be when it sends, milliseconds. */
 const FRESH_MS = 1_000;
@@ -40,35 +42,55 @@ export function stopListFor(
 const NONE: Stopped = new Map();
 
 /**
- * The stop list as a relation for the snapshot, written under `prefix`; undefined when it is empty. First lifts what the consents tables
- * have caught up with by the tick: they are the source of truth, and an entry holds only until they speak.
+ * Who may not be sent, as a relation for the snapshot, written under `prefix`: the stop list, and who came back with an identifier of an erased
+ * person. Undefined when that is nobody. First lifts what the consents tables have caught up with by the tick: they are the source of
+ * truth, and an entry holds only until they speak.
  */
 export async function stopRelation(ports: RunPorts, prefix: string, tick: number): Promise<Relation | undefined> {
+  const listed = await listedStops(ports, prefix, tick);
+  const back = await returnedMembers(ports, prefix);
+  return writeStops(ports, `${prefix}/stops`, [...listed, ...back]);
+}
+
+/** The stop list as it is in force, and as a relation (undefined when it is empty). */
+export async function listedStops(ports: RunPorts, prefix: string, tick: number): Promise<readonly StopEntry[]> {
   const { entries } = await ports.store.stops.since(null);
   // The last one tells of an entry that was changed while it was read.
   const known = [...new Map(entries.map((entry) => [keyOf(entry), entry])).values()];
-  if (known.length === 0) return undefined;
-  const written = async (name: string, some: readonly StopEntry[]): Promise<Relation> => {
-    const lines = some.map(({ at, ...entry }) => JSON.stringify({ ...entry, since: at }));
-    return linesRelation([(await ports.store.files.write(`${prefix}/${name}.jsonl`, lines)).location], STOP_COLUMNS);
-  };
-  const all = await written('all', known);
-  const lifted = await caughtUp(ports, known, all, Math.min(tick, ports.clock.now()));
-  if (lifted.size === 0) return all;
+  const lifted = await caughtUp(ports, known, prefix, Math.min(tick, ports.clock.now()));
   await ports.store.stops.lift(known.filter((entry) => lifted.has(keyOf(entry))));
-  const rest = known.filter((entry) => !lifted.has(keyOf(entry)));
-  return rest.length === 0 ? undefined : written('left', rest);
+  return known.filter((entry) => !lifted.has(keyOf(entry)));
 }
 
-async function caughtUp(
-  ports: RunPorts,
-  known: readonly StopEntry[],
-  stops: Relation,
-  now: number,
-): Promise<ReadonlySet<string>> {
+export async function writeStops(ports: RunPorts, key: string, some: readonly StopEntry[]): Promise<Relation | undefined> {
+  if (some.length === 0) return undefined;
+  const lines = some.map(({ at, ...entry }) => JSON.stringify({ ...entry, since: at }));
+  return linesRelation([(await ports.store.files.write(`${key}.jsonl`, lines)).location], STOP_COLUMNS);
+}
+
+async function returnedMembers(ports: RunPorts, prefix: string): Promise<readonly StopEntry[]> {
+  const stones = await ports.store.documents.list<Tombstone>(TOMBSTONE);
+  if (stones.length === 0) return [];
+  const lines = stones.flatMap(({ id: mark, document }) => [
+    JSON.stringify({ mark }),
+    ...document.keepers.map((keeper) => JSON.stringify({ mark, keeper })),
+  ]);
+  const marks = linesRelation([(await ports.store.files.write(`${prefix}/marks.jsonl`, lines)).location], MARK_COLUMNS);
+  const { tables, consent } = ports.workspace;
+  const source = { tables, consent, tick: ports.clock.now() };
+  const rows = await ports.warehouse.rows(
+    returnedQuery(source, marks, [...strongNamespaces(ports.connectors)].toSorted(), ports.memberKey),
+  );
+  const at = stones.reduce((least, { document }) => Math.min(least, document.at), ports.clock.now());
+  return rows.map((row): StopEntry => ({ member: String(row['member']), purpose: null, why: 'erased', at }));
+}
+
+async function caughtUp(ports: RunPorts, known: readonly StopEntry[], prefix: string, now: number): Promise<ReadonlySet<string>> {
   const withdrawn = known.filter(({ why, at, purpose }) => why === 'no-consent' && purpose !== null && at <= now);
   const tables = ports.workspace.tables.filter(({ role }) => role === 'consents');
   if (withdrawn.length === 0 || tables.length === 0) return new Set();
+  const stops = await writeStops(ports, `${prefix}/withdrawn`, withdrawn);
+  if (stops === undefined) return new Set();
   const from = withdrawn.reduce((least, { at }) => Math.min(least, at), now);
   const rows = await ports.warehouse.rows(caughtUpQuery(tables, stops, { secret: ports.memberKey, now, from }));
   return new Set(rows.map((row) => `${String(row['member'])}/${String(row['purpose'])}`));

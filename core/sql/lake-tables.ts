@@ -10,6 +10,8 @@ import { MOVED_COLUMNS } from './merges.ts';
 import { RECEIPT_COLUMNS } from './receipts.ts';
 import { SIGNAL_COLUMNS } from './signals.ts';
 import { SNAPSHOT_COLUMNS } from './snapshot-columns.ts';
+import { MARK_COLUMNS, WANTED_COLUMNS } from './person.ts';
+import { STOP_COLUMNS, WHO_COLUMNS } from './stops.ts';
 
 /**
  * How a catalog (Glue) knows our own files: two tables, one a format, that are made once with the deployment and never changed by a run.
@@ -43,6 +45,10 @@ export const LAKE_COLUMNS: Readonly<Record<string, string>> = {
   ...RECEIPT_COLUMNS,
   ...SNAPSHOT_COLUMNS,
   ...SIGNAL_COLUMNS,
+  ...STOP_COLUMNS,
+  ...WANTED_COLUMNS,
+  ...MARK_COLUMNS,
+  ...WHO_COLUMNS,
 };
 
 /** Name of the table of a format. */

@@ -11,6 +11,8 @@ export interface DeliveryRelations {
   readonly upserts: Relation;
   readonly remove_log: Relation;
   readonly upsert_log: Relation;
+  /** Column `member`: who is to be sent again by the next run, though nothing of theirs was delivered now. */
+  readonly again?: Relation;
 }
 
 /**
@@ -35,7 +37,7 @@ const TAKEN = `('delivered', 'accepted')`;
  * what went out without an answer. The hash is empty unless all of it is certain, so that the next diff looks at the member again.
  */
 export function generationQuery(relations: DeliveryRelations, tick: number): Query {
-  const { ledger, removes, upserts, remove_log, upsert_log } = relations;
+  const { ledger, removes, upserts, remove_log, upsert_log, again } = relations;
   const none = NO_TEXTS;
   const sql = `WITH answers AS (
   ${answersOf('upsert_log')}
@@ -54,12 +56,12 @@ export function generationQuery(relations: DeliveryRelations, tick: number): Que
     t.k IS NOT NULL AS touched, t.losing AS losing, t.gone AS gone, t.why AS why, t.sent AS sent, t.h AS h, t.o AS o,
     coalesce(t.ids, ${none}) AS ids,
     CASE WHEN t.k IS NULL THEN l.identifiers WHEN l.member IS NULL THEN ${none}
-      WHEN t.losing AND t.gone THEN array_except(l.identifiers, t.lost) ELSE l.identifiers END AS kept
-  FROM ledger l FULL OUTER JOIN touched t ON t.k = l.member
+      WHEN t.losing AND t.gone THEN array_except(l.identifiers, t.lost) ELSE l.identifiers END AS kept${again === undefined ? '' : ',\n    g.member IS NOT NULL AS again'}
+  FROM ledger l FULL OUTER JOIN touched t ON t.k = l.member${again === undefined ? '' : ' LEFT JOIN again g ON g.member = l.member'}
 )
 SELECT member,
   CASE
-    WHEN NOT touched THEN old_hash
+    WHEN NOT touched THEN ${again === undefined ? 'old_hash' : `CASE WHEN again THEN '' ELSE old_hash END`}
     WHEN o IN ${TAKEN} AND (NOT losing OR gone) THEN h
     ELSE ''
   END AS hash,
@@ -80,7 +82,7 @@ FROM merged
 WHERE NOT touched
   OR (sent AND (old OR o IN ${TAKEN} OR o = 'unknown'))
   OR (losing AND NOT sent AND NOT gone AND old)`;
-  return { sql, relations: { ledger, removes, upserts, remove_log, upsert_log } };
+  return { sql, relations: { ledger, removes, upserts, remove_log, upsert_log, ...(again && { again }) } };
 }
 
 /**
@@ -104,6 +106,13 @@ LEFT JOIN now n ON n.member = r.member
 WHERE n.member IS NULL OR n.o IN ('retry', 'unknown')`;
   return { sql, relations: { rejections, snapshot, upserts, upsert_log } };
 }
+
+/** Rejections after a removal that has no snapshot: those of everybody who was not taken out. Columns REJECTION_COLUMNS. */
+export const rejectionsLeftQuery = ({ rejections, removes }: DeliveryRelations): Query => ({
+  sql: `SELECT r.member AS member, r.hash AS hash, r.times AS times, r.reason AS reason
+FROM rejections r LEFT JOIN removes m ON m.k = r.member WHERE m.k IS NULL`,
+  relations: { rejections, removes },
+});
 
 /** Members by how certain they are: `outcome`, `certain`, `n`. */
 export const ledgerCountsQuery = (ledger: Relation): Query => ({

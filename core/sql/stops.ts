@@ -8,6 +8,9 @@ import { instantLiteral, millisecondsOf, quoteName, quoteTable, quoteText } from
 export const STOPS = 'sluice_stops';
 export const STOP_COLUMNS = { member: 'varchar', purpose: 'varchar', why: 'varchar', since: 'bigint' } as const;
 
+/** Columns of who is to be taken out: `why` is a RemoveReason, `e` the evidence or NULL. */
+export const WHO_COLUMNS = { member: 'varchar', why: 'varchar', e: 'varchar' } as const;
+
 /** Relation `customer_id`, `since`: customers whose erasure a table asks for. */
 export const ERASED = 'sluice_erased';
 /** Relation `member`, `erased_at`, `stopped_<i>` per sync: when the stop list began to hold, NULL where it does not. */

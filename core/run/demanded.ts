@@ -1,0 +1,134 @@
+import type { Pointer, Relation } from '../ports.ts';
+import { demandedQuery, stoppedQuery } from '../sql/refusals.ts';
+import { snapshotQuery } from '../sql/snapshot.ts';
+import { WHO_COLUMNS } from '../sql/stops.ts';
+import { ulid } from '../ulid.ts';
+import { sealed } from './ledger-check.ts';
+import { attemptOf } from './diff.ts';
+import { holdLease } from './lease.ts';
+import { everyLedger, type Ledger, matchingNobody, withSync } from './ledgers.ts';
+import { snapshotSpec } from './materialize.ts';
+import type { RunPorts } from './ports.ts';
+import { ledgerRelation, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
+import { removeFrom } from './removal.ts';
+import type { RunReport } from './report.ts';
+import { stopRelation } from './stops.ts';
+
+/**
+ * Takes out of one sync whoever refused or was erased, whatever its rule, mode and guardrails say (law 8). For ledgers that no run of an
+ * audience looks at any more, and for runs that are held for another reason.
+ *
+ * @param tables false: only the stop list is asked, which needs no table
+ * @returns undefined when the ledger holds nobody who must go
+ */
+export async function removeDemanded(
+  given: RunPorts,
+  { sync, audience, destination }: Pick<Ledger, 'sync' | 'audience' | 'destination'>,
+  tick: number,
+  tables = true,
+): Promise<RunReport | undefined> {
+  const ports = withSync(given, audience, destination);
+  const pointer = await ports.store.pointers.get(sync);
+  if (pointer === null || pointer.members.files.rows === 0) return undefined;
+  const ledger = ledgerRelation(pointer.members);
+  const prefix = `demanded/${sync}/${attemptOf(ports)}`;
+  const at = (name: string): string => ports.store.files.location(`${prefix}/${name}`);
+  try {
+    const stops = await stopRelation(ports, prefix, tick);
+    const found: Relation[] = [];
+    if (stops !== undefined) {
+      const purpose = ports.workspace.destinations[destination]?.purpose ?? '';
+      found.push(relationOf(await ports.warehouse.materialize(stoppedQuery(ledger, stops, purpose), at('stopped')), WHO_COLUMNS));
+    }
+    if (tables) {
+      const nobody = matchingNobody(ports, audience);
+      const spec = snapshotSpec(nobody, audience, [destination], tick, new Map([[destination, ledger]]));
+      const files = await ports.warehouse.materialize(snapshotQuery({ ...spec, ...(stops && { stops }) }), at('snapshot'));
+      const query = demandedQuery(snapshotRelation({ files }));
+      found.push(relationOf(await ports.warehouse.materialize(query, at('refused')), WHO_COLUMNS));
+    }
+    if (found.every(({ files }) => files.rows === 0)) return undefined;
+    const [first, second] = found;
+    const who =
+      second === undefined
+        ? first
+        : relationOf(
+            await ports.warehouse.materialize(
+              {
+                sql: `SELECT member, min(why) AS why, max(e) AS e FROM (
+  SELECT member, CASE WHEN why = 'erased' THEN 'erased' ELSE 'no-consent' END AS why, e FROM first_found
+  UNION ALL SELECT member, why, e FROM second_found
+) x GROUP BY member`,
+                relations: { first_found: first as Relation, second_found: second },
+              },
+              at('who'),
+            ),
+            WHO_COLUMNS,
+          );
+    return who === undefined ? undefined : await removeFrom(given, { audience, destination, tick, who });
+  } finally {
+    await ports.store.files.remove(prefix);
+  }
+}
+
+/** Ledgers that no file speaks of any more, and who is in them: their number, and whether the destination can still be asked. */
+export async function orphans(ports: RunPorts): Promise<readonly (Ledger & { readonly members: number })[]> {
+  const found: (Ledger & { readonly members: number })[] = [];
+  for (const ledger of await everyLedger(ports)) {
+    if (!ledger.orphan) continue;
+    const members = (await ports.store.pointers.get(ledger.sync))?.members.files.rows ?? 0;
+    if (members > 0) found.push({ ...ledger, members });
+  }
+  return found;
+}
+
+/** Takes whoever refused or was erased out of the ledgers that no file speaks of any more. One that cannot be asked does not keep the others. */
+export async function tendOrphans(
+  ports: RunPorts,
+  tick: number,
+): Promise<{
+  readonly reports: readonly RunReport[];
+  readonly failed: readonly { readonly ledger: Ledger; readonly error: unknown }[];
+}> {
+  const reports: RunReport[] = [];
+  const failed: { ledger: Ledger; error: unknown }[] = [];
+  for (const ledger of await orphans(ports)) {
+    if (!ledger.reachable) continue;
+    try {
+      const report = await removeDemanded(ports, ledger, tick);
+      if (report !== undefined) reports.push(report);
+    } catch (error) {
+      failed.push({ ledger, error });
+    }
+  }
+  return { reports, failed };
+}
+
+/** Takes everybody out of one sync and leaves its ledger empty: what is to be done when an audience is deleted. */
+export const retire = (ports: RunPorts, audience: string, destination: string, tick: number): Promise<RunReport | undefined> =>
+  removeFrom(ports, { audience, destination, tick, who: 'all' });
+
+/** Empties a ledger without asking the destination, which is gone for good. Earlier generations stay until somebody in them is erased. */
+export async function abandon(ports: RunPorts, { sync, audience, destination }: Ledger, tick: number): Promise<void> {
+  const run = ulid(ports.clock.now(), ports.clock.random);
+  const { lease } = await holdLease(ports, run, audience, destination);
+  try {
+    const pointer = await ports.store.pointers.get(sync);
+    if (pointer === null) return;
+    const folder = `ledger/${sync}/${run}/${attemptOf(ports)}`;
+    const empty = async (name: 'members' | 'rejections'): Promise<Pointer['members']> => {
+      const relation = name === 'members' ? ledgerRelation(pointer.members) : rejectionRelation(pointer.rejections);
+      const columns = Object.keys(relation.columns).map((column) => `k.${column} AS ${column}`);
+      const query = { sql: `SELECT ${columns.join(', ')} FROM kept k WHERE 1 = 0`, relations: { kept: relation } };
+      return sealed(ports, await ports.warehouse.materialize(query, ports.store.files.location(`${folder}/${name}`)));
+    };
+    const next = { ...pointer, generation: run, version: pointer.version + 1, fence: lease.fence, at: tick };
+    await ports.store.pointers.move(sync, pointer.version, {
+      ...next,
+      members: await empty('members'),
+      rejections: await empty('rejections'),
+    });
+  } finally {
+    await ports.store.leases.release(lease);
+  }
+}
