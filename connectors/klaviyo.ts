@@ -21,14 +21,17 @@ const settings = z.strictObject({
   /** Before the audience's name in the name of the list. */
   list_prefix: z.string().max(60).default('sluice '),
   /**
-   * What leaving the audience means beyond leaving the list. `suppress` stops all e-mail marketing to the address, and Sluice never lifts it.
-   * There is no setting that unsubscribes: Klaviyo's call for that unsubscribes from everything whoever is not on the list it names.
+   * What leaving the audience means beyond leaving the list. `suppress` stops all e-mail marketing to the address, and only `subscribe_email` lifts it.
+   * `suppress-withdrawn` does so only for who is removed for want of consent. There is no setting that unsubscribes: Klaviyo's call for
+   * that unsubscribes from everything whoever is not on the list it names.
    */
-  on_remove: z.enum(['leave-list', 'suppress']).default('leave-list'),
+  on_remove: z.enum(['leave-list', 'suppress', 'suppress-withdrawn']).default('leave-list'),
+  /** Subscribe to e-mail marketing whose decision rests on a grant. It lifts an unsubscribe at Klaviyo, so those must flow back. */
+  subscribe_email: z.boolean().default(false),
 });
 
 const secret = z.strictObject({
-  /** A private key with lists:read, lists:write, profiles:read, profiles:write; data-privacy:write to erase, subscriptions:write to suppress. */
+  /** A private key with lists:read, lists:write, profiles:read, profiles:write; data-privacy:write to erase, subscriptions:write to suppress or subscribe. */
   api_key: z.string().regex(/^pk_\S+$/, 'must be a private key (pk_...)'),
 });
 
@@ -42,6 +45,8 @@ const PROFILES_PER_IMPORT = 10_000;
 const IDS_PER_REMOVAL = 1_000;
 const IDS_PER_LOOKUP = 100;
 const ADDRESSES_PER_SUPPRESSION = 100;
+/** https://developers.klaviyo.com/en/reference/bulk_subscribe_profiles, read 2026-11-25. */
+const PROFILES_PER_SUBSCRIPTION = 1_000;
 const ERRORS_PER_PAGE = 100;
 const MAX_PROFILE_BYTES = 100_000;
 /** Ours: what a proxy takes of a URL; a hundred long ids would be several times that. */
@@ -142,7 +147,7 @@ export const klaviyo: Connector<Settings, Secret> = {
     return { kind: 'job', id: read('Klaviyo', idAnswer, response).data.id, afterMs: 1_000 + Math.ceil(sent.length / 5) };
   },
 
-  async poll(context, _list, job, batch) {
+  async poll(context, list, job, batch) {
     const path = `/api/profile-bulk-import-jobs/${encodeURIComponent(job.id)}`;
     const response = await call(context, 'GET', `${path}?fields[profile-bulk-import-job]=status,failed_count`);
     const sent = sentRows(batch);
@@ -152,7 +157,10 @@ export const klaviyo: Connector<Settings, Secret> = {
     const { status, failed_count: failed } = read('Klaviyo', jobAnswer, response).data.attributes;
     if (status === 'cancelled') return outcomes(batch, new Map(sent.map((index) => [index, retry('job-cancelled')])));
     if (status !== 'complete') return { ...job, afterMs: 3_000 } satisfies Job;
-    if ((failed ?? 0) === 0) return outcomes(batch, new Map());
+    if ((failed ?? 0) === 0) {
+      await subscribe(context, list.id, batch, sent);
+      return outcomes(batch, new Map());
+    }
     const { refused, reason } = await importErrors(context, path, batch, sent);
     // A failed row that nobody names is found by halving: an import that is repeated changes nothing.
     if (refused.size < (failed ?? 0))
@@ -160,6 +168,12 @@ export const klaviyo: Connector<Settings, Secret> = {
         reason,
         [...refused].map(([index, why]) => ({ index, reason: why })),
       );
+    await subscribe(
+      context,
+      list.id,
+      batch,
+      sent.filter((index) => !refused.has(index)),
+    );
     return outcomes(batch, new Map([...refused].map(([index, why]) => [index, { kind: 'rejected', reason: why }])));
   },
 
@@ -270,7 +284,7 @@ async function removeProfiles(
     throw new TryAgain('Klaviyo does not know a profile that it named a moment ago.');
   }
   if (response !== undefined && response.status !== 204) throw failure(response, context);
-  const suppressed = context.settings.on_remove === 'suppress' ? await suppress(context, profiles) : new Set<string>();
+  const suppressed = await suppress(context, leaving(context.settings, batch, sent, profiles));
   done();
   // Suppressions are queued for hours, and their jobs do not tell what came of them.
   const queued = sent.filter((index) => suppressed.has(externalIdOf(batch, index)));
@@ -283,6 +297,43 @@ const takeOff = async (context: KlaviyoContext, listId: string, profiles: Readon
     : call(context, 'DELETE', `/api/lists/${encodeURIComponent(listId)}/relationships/profiles`, {
         data: [...profiles.values()].map(({ id }) => ({ type: 'profile', id })),
       });
+
+/** Those whose leaving stops all e-mail marketing, by the settings. Who merely left the audience has not withdrawn. */
+function leaving(
+  { on_remove }: Settings,
+  batch: Batch,
+  sent: readonly number[],
+  profiles: ReadonlyMap<string, Profile>,
+): ReadonlyMap<string, Profile> {
+  if (on_remove === 'suppress') return profiles;
+  if (on_remove === 'leave-list') return new Map();
+  const withdrawn = sent.filter((index) => batch.items[index]?.member.withdrawn === true);
+  const ids = new Set(withdrawn.map((index) => externalIdOf(batch, index)));
+  return new Map([...profiles].filter(([externalId]) => ids.has(externalId)));
+}
+
+/**
+ * Subscribes whose decision rests on a grant, as of when they granted it: a subscription recorded elsewhere (`historical_import`), so that
+ * Klaviyo asks nobody again. Done again it changes nothing.
+ */
+async function subscribe(context: KlaviyoContext, listId: string, batch: Batch, rows: readonly number[]): Promise<void> {
+  if (!context.settings.subscribe_email) return;
+  const data = rows.flatMap((index) => {
+    const { identifiers = [], consent, granted } = batch.items[index]?.member ?? {};
+    const address = valueOf(identifiers, 'email');
+    if (address === undefined || consent?.grant === undefined || granted === undefined) return [];
+    const marketing = { consent: 'SUBSCRIBED', consented_at: new Date(granted).toISOString() };
+    return [{ type: 'profile', attributes: { email: address, subscriptions: { email: { marketing } } } }];
+  });
+  for (let start = 0; start < data.length; start += PROFILES_PER_SUBSCRIPTION) {
+    const profiles = { data: data.slice(start, start + PROFILES_PER_SUBSCRIPTION) };
+    const type = 'profile-subscription-bulk-create-job';
+    const relationships = { list: { data: { type: 'list', id: listId } } };
+    const body = { data: { type, attributes: { historical_import: true, profiles }, relationships } };
+    const response = await call(context, 'POST', '/api/profile-subscription-bulk-create-jobs', body);
+    if (response.status !== 202) throw failure(response, context);
+  }
+}
 
 /** Stops e-mail marketing to the addresses these profiles have now. Returns the external ids of those that have one. */
 async function suppress(context: KlaviyoContext, profiles: ReadonlyMap<string, Profile>): Promise<Set<string>> {

@@ -103,6 +103,8 @@ export interface Member {
   readonly traits: Readonly<Record<string, TraitValue>>;
   /** Null on a removal, which needs none. */
   readonly consent: Consent | null;
+  /** When the grant that the decision rests on began, epoch milliseconds, where there is one. */
+  readonly granted?: number;
   /** On a removal: they are removed because they have no consent (any more), and not because they left the audience. */
   readonly withdrawn?: true;
   /** Customer ids that were merged into this one, as `external_id` may have been sent: whose record of an address theirs may be. */

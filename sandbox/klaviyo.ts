@@ -10,7 +10,9 @@ interface State {
   readonly profiles: Map<string, Profile>;
   readonly jobs: Map<string, ImportJob>;
   readonly suppressed: Set<string>;
-  /** Addresses that lost every subscription: nothing here may ever put one in. */
+  /** Address -> when its person consented to e-mail marketing, ISO 8601. */
+  readonly subscribed: Map<string, string>;
+  /** Addresses that lost every subscription. */
   readonly unsubscribed: Set<string>;
   ids: number;
 }
@@ -47,6 +49,7 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
 const MAX_PROFILES = 10_000;
 const MAX_RELATIONS = 1_000;
 const MAX_SUPPRESSIONS = 100;
+const MAX_SUBSCRIPTIONS = 1_000;
 const MAX_FILTER_CHARACTERS = 8_000;
 /** An import takes this long, and a little for every row. */
 const JOB_MS = 40;
@@ -124,6 +127,32 @@ const deletion = z.strictObject({
     }),
   }),
 });
+const subscription = z.strictObject({
+  data: z.strictObject({
+    type: z.literal('profile-subscription-bulk-create-job'),
+    attributes: z.strictObject({
+      historical_import: z.boolean().optional(),
+      profiles: z.strictObject({
+        data: z.array(
+          z.strictObject({
+            type: z.literal('profile'),
+            attributes: z.strictObject({
+              email: z.email(),
+              subscriptions: z.strictObject({
+                email: z.strictObject({
+                  marketing: z.strictObject({ consent: z.literal('SUBSCRIBED'), consented_at: z.iso.datetime().optional() }),
+                }),
+              }),
+            }),
+          }),
+        ),
+      }),
+    }),
+    relationships: z.strictObject({
+      list: z.strictObject({ data: z.strictObject({ type: z.literal('list'), id: z.string() }) }),
+    }),
+  }),
+});
 const unsubscription = z.looseObject({
   data: z.looseObject({
     attributes: z.looseObject({
@@ -156,6 +185,7 @@ export const klaviyo = standIn<State>({
     jobs: new Map(),
     suppressed: new Set(),
     unsubscribed: new Set(),
+    subscribed: new Map(),
     ids: 0,
   }),
   authorise(call) {
@@ -178,6 +208,7 @@ export const klaviyo = standIn<State>({
     'GET /api/profile-bulk-import-jobs/{id}': showImport,
     'GET /api/profile-bulk-import-jobs/{id}/import-errors': showImportErrors,
     'POST /api/profile-suppression-bulk-create-jobs': suppress,
+    'POST /api/profile-subscription-bulk-create-jobs': subscribe,
     'POST /api/profile-subscription-bulk-delete-jobs': unsubscribe,
     'POST /api/data-privacy-deletion-jobs': erase,
   },
@@ -411,6 +442,27 @@ function suppress(call: Call<State>): Reply {
   return answer(202, {
     data: { type: 'profile-suppression-bulk-create-job', id: newId(call.state, 'S'), attributes: { status: 'processing' } },
   });
+}
+
+/** Lifts an unsubscribe and a suppression, as the real one does. A subscription of the past says when it was given. */
+function subscribe(call: Call<State>): Reply {
+  require(call, 'lists:write', 'profiles:write', 'subscriptions:write');
+  const { attributes, relationships } = call.parse(subscription).data;
+  const { data } = attributes.profiles;
+  call.rows(data.length);
+  if (data.length > MAX_SUBSCRIPTIONS)
+    return failed(400, 'invalid', 'Too many profiles.', { pointer: '/data/attributes/profiles/data' });
+  if (!call.state.lists.has(relationships.list.data.id))
+    return failed(404, 'not_found', 'A list with this id does not exist.', { pointer: '/data/relationships/list/data/id' });
+  for (const [index, { attributes: profile }] of data.entries()) {
+    const { consented_at: at } = profile.subscriptions.email.marketing;
+    if (attributes.historical_import === true && (at === undefined || Date.parse(at) > call.now))
+      return failed(400, 'invalid', 'consented_at must be in the past.', { pointer: row(index, 'subscriptions') });
+    call.state.subscribed.set(profile.email, at ?? new Date(call.now).toISOString());
+    call.state.unsubscribed.delete(profile.email);
+    call.state.suppressed.delete(profile.email);
+  }
+  return { status: 202 };
 }
 
 /** The call nobody should make by accident: whoever is not on the list it names loses every subscription. */

@@ -1,5 +1,6 @@
 import type { Connector, Identifier, Item, Member, Op } from '../connector.ts';
 import type { RemoveLine, UpsertLine } from '../delta.ts';
+import { evidenceOf } from '../evidence.ts';
 
 /** A line of the shard on its way: the connector sees the item, the delivery the rest. */
 export interface Entry extends Item {
@@ -69,7 +70,9 @@ export function memberOf(text: string, op: Op, key: string, line: number): Membe
     return { key: parsed.k, identifiers, traits: NO_TRAITS, consent: null, ...withdrawn };
   }
   const merged = parsed.m === undefined ? {} : { formerly: parsed.m };
-  return { key: parsed.k, identifiers, traits: parsed.t ?? NO_TRAITS, consent: consentOf(parsed.c), ...merged };
+  const began = parsed.c[3] === undefined ? null : (evidenceOf(parsed.e)?.began ?? null);
+  const granted = began === null ? {} : { granted: began };
+  return { key: parsed.k, identifiers, traits: parsed.t ?? NO_TRAITS, consent: consentOf(parsed.c), ...merged, ...granted };
 }
 
 /** The limits of a connector for one operation. `bytes` is what is left for rows. */

@@ -338,6 +338,7 @@ interface State {
   readonly profiles: Map<string, { email?: string | null; properties: Map<string, unknown>; fields: Map<string, unknown> }>;
   readonly suppressed: Set<string>;
   readonly unsubscribed: Set<string>;
+  readonly subscribed: Map<string, string>;
 }
 
 const withSandbox = async <T>(
@@ -388,6 +389,56 @@ describe('klaviyo over its stand-in', () => {
       expect([...unsubscribed]).toEqual([]);
       expect([...suppressed]).toEqual(on_remove === 'suppress' ? ['a@example.com'] : []);
       expect(platform.requests().filter(({ route }) => route.includes('subscription'))).toEqual([]);
+    });
+  });
+
+  test('subscribes whose decision rests on a grant, as of when they granted it, and nobody else', async () => {
+    const at = Date.parse('2026-05-01T00:00:00Z');
+    const under = { purpose: 'mail', basis: 'opt-out', jurisdiction: 'US' } as const;
+    const consent = { ...under, grant: 'granted' } as const;
+    const members = [
+      { ...member('c-1', { email: 'a@example.com' }), consent, granted: at },
+      // Has only not refused.
+      { ...member('c-2', { email: 'b@example.com' }), consent: under },
+      { ...member('c-3'), consent, granted: at },
+      // Refused by Klaviyo, so not there to be subscribed.
+      { ...member('c-4', { email: 'a@example.com' }), consent, granted: at },
+    ];
+    const seen = async (settings: Record<string, unknown>) =>
+      withSandbox({ settings }, async (_context, platform, upsert) => {
+        await upsert(...members);
+        return [...platform.state<State>().subscribed];
+      });
+    expect(await seen({ subscribe_email: true })).toEqual([['a@example.com', '2026-05-01T00:00:00.000Z']]);
+    expect(await seen({})).toEqual([]);
+  });
+
+  test('subscribes a thousand a request', async () => {
+    const consent = { purpose: 'mail', basis: 'opt-in', jurisdiction: 'DE', grant: 'granted' } as const;
+    const members = Array.from({ length: 1_001 }, (_, n) => ({
+      ...member(`c-${n}`, { email: `${n}@example.com` }),
+      consent,
+      granted: 1,
+    }));
+    await withSandbox({ settings: { subscribe_email: true } }, async (_context, platform, upsert) => {
+      await upsert(...members);
+      expect(platform.state<State>().subscribed.size).toBe(1_001);
+      expect(platform.requests().filter(({ route }) => route.includes('subscription')).length).toBe(2);
+    });
+  });
+
+  test('suppresses only who is removed for want of consent, where the settings say so', async () => {
+    await withSandbox({ settings: { on_remove: 'suppress-withdrawn' } }, async (context, platform, upsert) => {
+      const members = [member('c-1', { email: 'a@example.com' }), member('c-2', { email: 'b@example.com' })];
+      await upsert(...members);
+      const list = await klaviyo.ensure(context, SPEC);
+      const leaving = [
+        { ...member('c-1'), consent: null, withdrawn: true as const },
+        { ...member('c-2'), consent: null },
+      ];
+      await klaviyo.send(context, list, batchOf(klaviyo, context, list, 'remove', leaving));
+      expect([...platform.state<State>().suppressed]).toEqual(['a@example.com']);
+      expect([...(platform.held().get('sluice vips') ?? [])]).toEqual([]);
     });
   });
 

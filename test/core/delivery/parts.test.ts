@@ -105,7 +105,13 @@ describe('the member of a line', () => {
       ...base,
       consent: { ...consent, grant: 'confirmed' },
     });
-    expect(of('upsert', { op: 'add', h: 'h', c: ['ads', 'opt-in', 'DE'] })).toEqual({ ...base, consent });
+    const e = ['granted', 'granted', '1700000000000', '', ''].join('\u001f');
+    expect(of('upsert', { op: 'add', h: 'h', c: ['ads', 'opt-in', 'DE', 'granted'], e })).toEqual({
+      ...base,
+      consent: { ...consent, grant: 'granted' },
+      granted: 1_700_000_000_000,
+    });
+    expect(of('upsert', { op: 'add', h: 'h', c: ['ads', 'opt-in', 'DE'], e })).toEqual({ ...base, consent });
     expect(of('remove', { why: 'no-consent' })).toEqual({ ...base, consent: null, withdrawn: true });
     expect(of('remove', { why: 'left' })).toEqual({ ...base, consent: null });
   });
