@@ -8,11 +8,10 @@ import { snapshotQuery } from '../sql/snapshot.ts';
 import { ulid } from '../ulid.ts';
 import { attemptOf } from './diff.ts';
 import { gateTask } from './gate.ts';
-import { ledgersOf, snapshotSpec } from './materialize.ts';
+import { ledgersOf, snapshotSpec, wholeSpec } from './materialize.ts';
 import type { Finding, RunPorts } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { withScratch } from './sweep.ts';
-import { withSignals } from './signals.ts';
 import { ledgerRelation, relationOf, resolveSync, snapshotRelation } from './relations.ts';
 
 /** Where a person stands with a destination: in, or why not. */
@@ -93,9 +92,13 @@ export async function compare(ports: RunPorts, then: Workspace, audience: string
     ports.onProgress?.({ kind: 'step', audience, step: 'materialize' });
     const snapshots: Relation[] = [];
     for (const [i, side] of asked.entries()) {
-      const query = side.spec && snapshotQuery(await withSignals(side.ports, side.spec, `${prefix}/signals-${i}`));
-      const files = query && (await ports.warehouse.materialize(query, ports.store.files.location(`${prefix}/snapshot-${i}`)));
-      snapshots.push(files === undefined ? NOBODY : snapshotRelation({ files }));
+      if (side.spec === undefined) {
+        snapshots.push(NOBODY);
+        continue;
+      }
+      const { spec } = await wholeSpec(side.ports, side.spec, `${prefix}/${i}`);
+      const location = ports.store.files.location(`${prefix}/${i}/members`);
+      snapshots.push(snapshotRelation({ files: await ports.warehouse.materialize(snapshotQuery(spec), location) }));
     }
     const destinations = [...new Set([...(is?.destinations ?? []), ...(was?.destinations ?? [])])];
     const syncs: SyncComparison[] = [];

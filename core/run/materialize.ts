@@ -16,21 +16,14 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
     ports.onProgress?.({ kind: 'step', audience, step: 'materialize' });
     await keepPolicy(ports.store.documents, ports.workspace);
     const ledgers = await ledgersOf(ports, audience, destinations);
-    const stops = await stopRelation(ports, `runs/${run}/stops/${attemptOf(ports)}`, tick);
     const prefix = `runs/${run}/snapshot/${attemptOf(ports)}`;
-    const moved = await movedIds(ports, tick, `${prefix}/merges`);
-    const bare = {
-      ...snapshotSpec(ports, audience, destinations, tick, ledgers),
-      moved: moved && movedRelation(moved),
-      ...(stops && { stops }),
-    };
-    const spec = await withSignals(ports, bare, `runs/${run}/signals/${attemptOf(ports)}`);
+    const { spec, moved } = await wholeSpec(ports, snapshotSpec(ports, audience, destinations, tick, ledgers), prefix);
     const files = await ports.warehouse.materialize(snapshotQuery(spec), ports.store.files.location(`${prefix}/members`));
     const merges = ports.workspace.tables.some(({ role }) => role === 'identity-changes');
     const linkage = await measureLinkage(
       ports,
       { audience, destinations, tick },
-      { moved: bare.moved, merged: merges ? (moved?.rows ?? 0) : null },
+      { moved: moved && movedRelation(moved), merged: merges ? (moved?.rows ?? 0) : null },
     );
     const [row] = await ports.warehouse.rows({
       sql: 'SELECT count(*) AS n FROM snapshot WHERE matched',
@@ -44,6 +37,21 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
       policies: await policyVersions(ports, audience),
     };
   };
+}
+
+/**
+ * The spec with what a snapshot needs beside tables and ledgers: who was merged, the stop list, and what strings say of consent. The files
+ * of it are written under the key `prefix`.
+ */
+export async function wholeSpec(
+  ports: RunPorts,
+  bare: SnapshotSpec,
+  prefix: string,
+): Promise<{ readonly spec: SnapshotSpec; readonly moved: FileSet | null }> {
+  const stops = await stopRelation(ports, `${prefix}/stops`, bare.tick);
+  const moved = await movedIds(ports, bare.tick, `${prefix}/merges`);
+  const known = { ...bare, moved: moved && movedRelation(moved), ...(stops && { stops }) };
+  return { spec: await withSignals(ports, known, `${prefix}/signals`), moved };
 }
 
 /** Who was merged into whom as of the tick, kept as a file; null where nobody was, and without a table that could say so. */

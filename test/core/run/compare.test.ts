@@ -123,6 +123,9 @@ describe('another revision beside the files of now', () => {
         { before: 'no-consent', now: 'no-identifier', count: 1 },
       ],
     });
+    world.file('policies/identity.yaml', 'unverified: ignore\n');
+    const identity = await world.open((ops) => compare(ops.ports, then, 'gold', { tick: T }));
+    expect(identity.syncs[0]).toMatchObject({ before: 18, now: 0, leave: 18, enter: 0 });
     expect((await world.open((ops) => compare(ops.ports, then, 'nobody', { tick: T }))).kind).toBe('same');
 
     const customers = then.tables.find(({ role }) => role === 'customers');
