@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { auditCustomer, auditRun } from '../../core/receipts/audit.ts';
-import { type SyncChain, verifyReceipts } from '../../core/receipts/verify.ts';
+import { type KeptHead, type SyncChain, verifyReceipts } from '../../core/receipts/verify.ts';
 import { type Call, type Command, CommandFailed, EXIT, type Exit, UsageError } from '../command.ts';
 import { customerIdOf } from '../customer-id.ts';
 import { customerAuditText, runAuditText, verdictText } from '../render/audit.ts';
@@ -48,7 +48,7 @@ async function ofCustomer(call: Call, { ports }: OpenWorkspace, id: string): Pro
 }
 
 async function ofRun(call: Call, { ports }: OpenWorkspace, run: string): Promise<Exit> {
-  const rows = await auditRun(ports, run);
+  const rows = await auditRun(ports, run, call.clock.now());
   if (call.json) call.terminal.print(JSON.stringify(rows, null, 2));
   else if (rows.length === 0)
     call.terminal.say(
@@ -58,17 +58,15 @@ async function ofRun(call: Call, { ports }: OpenWorkspace, run: string): Promise
   return EXIT.done;
 }
 
-async function verifyAll(call: Call, { ports }: OpenWorkspace, known: readonly Head[]): Promise<Exit> {
-  const verdict = await verifyReceipts(ports, known);
+async function verifyAll(call: Call, { ports }: OpenWorkspace, known: readonly KeptHead[]): Promise<Exit> {
+  const verdict = await verifyReceipts(ports, { known, now: call.clock.now() });
   if (call.json) call.terminal.print(JSON.stringify(verdict, null, 2));
   else for (const line of verdictText(verdict, call.terminal.style)) call.terminal.print(line);
   return verdict.whole ? EXIT.done : EXIT.failed;
 }
 
-type Head = Parameters<typeof verifyReceipts>[1] extends readonly (infer H)[] | undefined ? H : never;
-
 /** The heads of a file that `--verify --json` printed once. */
-async function headsIn(file: string | undefined): Promise<readonly Head[]> {
+async function headsIn(file: string | undefined): Promise<readonly KeptHead[]> {
   if (file === undefined) return [];
   const wrong = (why: string, cause?: unknown) =>
     new CommandFailed(`${file} ${why}. It must hold what "sluice audit --verify --json" printed.`, EXIT.failed, { cause });

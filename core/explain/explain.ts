@@ -95,7 +95,7 @@ export async function explain(ports: RunPorts, customerId: string, options: Expl
   const { workspace } = ports;
   const person = await personOf(ports, customerId, options.tick);
   const [member = ''] = person.keys;
-  const { links } = await readableLinks(ports);
+  const { links } = await readableLinks(ports, options.tick);
   const receipts = await receiptsOf(ports, person.keys, links);
   const counts = new IdentifierCounts(ports, [person.id, ...person.moved.map((row) => String(row['from_id']))], person.rowId);
   const audiences: AudienceExplanation[] = [];

@@ -327,6 +327,7 @@ export function lifecycleOf({ storage: kept }: RetentionPolicy): readonly Lifecy
     { store: 'state', prefix: 'runs/', days: daysOf(kept.deltas ?? DELTAS_KEPT), what: 'snapshots, deltas and journals of runs' },
     ...(kept.receipts === undefined
       ? []
-      : [{ store: 'receipts' as const, prefix: '', days: daysOf(kept.receipts), what: 'receipts' }]),
+      : // Their chain stays: it holds nobody's key, and says of what is gone that it was there.
+        [{ store: 'receipts' as const, prefix: 'dt=', days: daysOf(kept.receipts), what: 'receipts' }]),
   ];
 }

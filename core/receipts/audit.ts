@@ -4,7 +4,7 @@ import type { RunPorts } from '../run/ports.ts';
 import { quoteText } from '../sql/literal.ts';
 import { MERGED, mergeExpressions } from '../sql/merges.ts';
 import { type RECEIPT_COLUMNS, receiptsOfQuery } from '../sql/receipts.ts';
-import { CHAIN, isLinkKey, type Link, linkOf, textOf } from './chain.ts';
+import { CHAIN, isLinkKey, keptSince, type Link, linkOf, textOf } from './chain.ts';
 import { relationOf } from './verify.ts';
 
 /** A receipt as docs/receipts.md describes it; times are ISO 8601 in UTC. */
@@ -26,7 +26,7 @@ export const memberKeyOf = (secret: string, customerId: string): string => sha25
 export async function auditCustomer(ports: RunPorts, customerId: string, now: number): Promise<Audit> {
   const ids = await idsOf(ports, customerId, now);
   const members = ids.map((id) => memberKeyOf(ports.memberKey, id));
-  const { links, unreadable } = await readableLinks(ports);
+  const { links, unreadable } = await readableLinks(ports, now);
   return { members, receipts: await receiptsOf(ports, members, links), unreadable };
 }
 
@@ -42,11 +42,13 @@ export async function receiptsOf(
   )) as readonly Row[] as readonly Receipt[];
 }
 
-/** Links of all chains whose files are there; of those whose are not, the runs. */
-export async function readableLinks({
-  store,
-}: Pick<RunPorts, 'store'>): Promise<{ readonly links: readonly Link[]; readonly unreadable: readonly string[] }> {
+/** Links of all chains whose files are there; of those whose are not, the runs, but for what is past its period. */
+export async function readableLinks(
+  { store, workspace }: Pick<RunPorts, 'store' | 'workspace'>,
+  now: number,
+): Promise<{ readonly links: readonly Link[]; readonly unreadable: readonly string[] }> {
   const { receipts } = store;
+  const since = keptSince(workspace, now) ?? Number.NEGATIVE_INFINITY;
   const there = new Set(await receipts.list(''));
   const links: Link[] = [];
   const unreadable = new Set<string>();
@@ -55,7 +57,7 @@ export async function readableLinks({
     const link = linkOf(await textOf(receipts, key));
     if (link === undefined) unreadable.add(key);
     else if (link.files.every((file) => there.has(file.key))) links.push(link);
-    else unreadable.add(link.run);
+    else if (link.at >= since) unreadable.add(link.run);
   }
   return { links, unreadable: [...unreadable] };
 }
@@ -99,8 +101,8 @@ export interface RunAudit {
 }
 
 /** The receipts of one run, counted; empty when it wrote none. */
-export async function auditRun(ports: RunPorts, run: string): Promise<readonly RunAudit[]> {
-  const { links } = await readableLinks(ports);
+export async function auditRun(ports: RunPorts, run: string, now: number): Promise<readonly RunAudit[]> {
+  const { links } = await readableLinks(ports, now);
   const own = links.filter((link) => link.run === run);
   if (own.length === 0) return [];
   const rows = await ports.warehouse.rows({

@@ -1,4 +1,6 @@
+import type { Workspace } from '../model.ts';
 import type { Files } from '../ports.ts';
+import { minus } from '../time.ts';
 
 /** How many receipts by operation and outcome: `{ add: { delivered: 12 } }`. */
 export type ReceiptCounts = Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -64,6 +66,13 @@ export async function lastLink(
   if (link === undefined) throw new ChainDamaged(key);
   return { link, hash: await hashOf(receipts, key) };
 }
+
+/**
+ * From when on receipts must still be there (epoch milliseconds): what policies/retention.yaml lets go is older. Undefined where they are
+ * kept for ever.
+ */
+export const keptSince = ({ retention }: Pick<Workspace, 'retention'>, now: number): number | undefined =>
+  retention.storage.receipts === undefined ? undefined : minus(now, retention.storage.receipts, 'UTC');
 
 export const isLinkKey = (key: string): boolean => /^chain\/[^/]+\/[^/]+\/\d{8}\.json$/.test(key);
 

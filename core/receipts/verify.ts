@@ -10,6 +10,7 @@ import {
   headOf,
   HEADS,
   isLinkKey,
+  keptSince,
   type Link,
   linkKey,
   linkOf,
@@ -44,6 +45,9 @@ export interface Verdict {
   readonly unfinished: readonly string[];
 }
 
+/** The head of a chain as somebody kept it. */
+export type KeptHead = ChainHead & Pick<SyncChain, 'audience' | 'destination'>;
+
 /** What the books say of a run's receipts at one destination. */
 interface Reported {
   readonly run: string;
@@ -52,12 +56,14 @@ interface Reported {
 
 /**
  * Looks at every receipt that was ever written: links without a gap, each as the next one and the books know it, files as they were sealed,
- * counts as the runs reported, and nothing beside them. Reads only; needs no key. `known` are heads that somebody kept elsewhere.
+ * counts as the runs reported, and nothing beside them. Reads only; needs no key. `known` are heads that somebody kept elsewhere; `now`
+ * says what is past its period, epoch milliseconds.
  */
 export async function verifyReceipts(
-  ports: Pick<RunPorts, 'store' | 'warehouse'>,
-  known: readonly (ChainHead & { readonly audience: string; readonly destination: string })[] = [],
+  ports: Pick<RunPorts, 'store' | 'warehouse' | 'workspace'>,
+  { known = [], now }: { readonly known?: readonly KeptHead[]; readonly now: number },
 ): Promise<Verdict> {
+  const since = keptSince(ports.workspace, now);
   const { receipts, documents } = ports.store;
   const keys = await receipts.list('');
   const heads = new Map((await documents.list<ChainHead>(HEADS)).map(({ id, document }) => [id, document]));
@@ -84,7 +90,7 @@ export async function verifyReceipts(
       if (link.link > (heads.get(name)?.link ?? 0) && !runs.some(({ id }) => id === link.run))
         say(link.run, 'added', `link ${link.link} of ${name} is of no run in the books`);
     }
-    for (const { link } of links) if (await filesWhole(receipts, link, say)) sound.push({ link, say });
+    for (const { link } of links) if (await filesWhole(receipts, link, since, say)) sound.push({ link, say });
     const last = links.at(-1);
     syncs.push({
       audience,
@@ -224,12 +230,13 @@ function compareReport({ run, sync }: Reported, links: readonly { readonly link:
 const total = (counts: ReceiptCounts, outcome: string): number =>
   Object.values(counts).reduce((sum, byOutcome) => sum + (byOutcome[outcome] ?? 0), 0);
 
-async function filesWhole(receipts: Files, link: Link, say: Say): Promise<boolean> {
+async function filesWhole(receipts: Files, link: Link, since: number | undefined, say: Say): Promise<boolean> {
   let whole = true;
   for (const { key, sha256, bytes } of link.files) {
     const found = (await receipts.exists(key)) ? await receipts.checksum(receipts.location(key)) : undefined;
     if (found?.sha256 === sha256) continue;
     whole = false;
+    if (found === undefined && since !== undefined && link.at < since) continue;
     if (found === undefined) say(link.run, 'dropped', `${key} is gone`);
     else
       say(

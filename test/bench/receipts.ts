@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { SEPARATOR } from '../../core/evidence.ts';
+import type { Workspace } from '../../core/model.ts';
 import type { Relation } from '../../core/ports.ts';
 import { readableLinks, receiptsOf } from '../../core/receipts/audit.ts';
 import { verifyReceipts } from '../../core/receipts/verify.ts';
@@ -28,6 +29,7 @@ import { openDuckDb } from '../../warehouses/duckdb.ts';
 
 const MEMBERS = Number(process.argv[2] ?? 1_000_000);
 const RUNS = 10;
+const workspace = { retention: { storage: {}, version: 'none' } } as unknown as Workspace;
 const dir = mkdtempSync(join(tmpdir(), 'sluice-bench-receipts-'));
 const seconds = (from: number): string => ((performance.now() - from) / 1000).toFixed(2);
 const none = (columns: Readonly<Record<string, string>>): Relation => ({
@@ -88,7 +90,7 @@ try {
   console.log(`write ${RUNS} runs of ${MEMBERS.toLocaleString('en-US')} receipts: ${seconds(writing)} s`);
 
   const verifying = performance.now();
-  const verdict = await verifyReceipts({ store, warehouse });
+  const verdict = await verifyReceipts({ store, warehouse, workspace }, { now: Date.now() });
   const [sync] = verdict.syncs;
   if (!verdict.whole || sync === undefined) throw new Error(JSON.stringify(verdict.problems));
   console.log(
@@ -99,7 +101,7 @@ try {
   );
 
   const looking = performance.now();
-  const { links } = await readableLinks({ store });
+  const { links } = await readableLinks({ store, workspace }, Date.now());
   // The same letters as DuckDB's md5('17').
   const found = await receiptsOf({ store, warehouse }, ['70efdf2ec9b086079795c442636b55fb'], links);
   if (found.length !== RUNS) throw new Error(`${found.length} receipts of one member, not ${RUNS}`);

@@ -159,6 +159,7 @@ export class World implements AsyncDisposable {
       .replace(/\b\d+ were written/g, '<n> were written')
       .replace(/\b(?!2025-|2026-0[1-3]-)20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ/g, '<when committed    >')
       .replace(/"bytes": \d+/g, '"bytes": <n>')
+      .replace(/\b(policy |version |policyVersion": "|policy_version": ")[0-9a-f]{12}\b/g, '$1<policy>')
       .replace(/\b[0-9a-f]{64}\b/g, '<hash>')
       .replace(/\b[0-9a-f]{32}\b/g, '<key>')
       .replace(/\/a[0-9a-z]{10,14}\//g, '/<attempt>/')

@@ -191,7 +191,7 @@ storage: { deltas: 1 day, ledger: 3 days, runs: soon }
     ]);
     expect(lifecycleOf(read(COMPLETE).workspace?.retention ?? { storage: {}, version: '' })).toEqual([
       { store: 'state', prefix: 'runs/', days: 3, what: 'snapshots, deltas and journals of runs' },
-      { store: 'receipts', prefix: '', days: 1830, what: 'receipts' },
+      { store: 'receipts', prefix: 'dt=', days: 1830, what: 'receipts' },
     ]);
   });
 });

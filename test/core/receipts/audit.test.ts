@@ -70,9 +70,9 @@ describe('sluice audit of a customer', () => {
     });
     const { run } = await world.open((ops) => sync(ops, 'gold', { tick: T }));
     expect((await world.open(({ ports }) => auditCustomer(ports, odd, T))).receipts).toHaveLength(1);
-    expect(await world.open(({ ports }) => auditRun(ports, run))).toMatchObject([
+    expect(await world.open(({ ports }) => auditRun(ports, run, T))).toMatchObject([
       { run, operation: 'add', outcome: 'delivered', receipts: 2 },
     ]);
-    expect(await world.open(({ ports }) => auditRun(ports, "'; DROP TABLE receipts; --"))).toEqual([]);
+    expect(await world.open(({ ports }) => auditRun(ports, "'; DROP TABLE receipts; --", T))).toEqual([]);
   });
 });

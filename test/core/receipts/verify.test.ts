@@ -2,7 +2,7 @@ import { appendFileSync, copyFileSync, cpSync, readdirSync, readFileSync, rename
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { sync } from '../../../core/run/operations.ts';
-import { verifyReceipts, type Verdict } from '../../../core/receipts/verify.ts';
+import { type KeptHead, verifyReceipts, type Verdict } from '../../../core/receipts/verify.ts';
 import { makeWorld, type World } from '../run/world.ts';
 import { consents, DAY, HOOK, mails, META, people, T } from './world.ts';
 
@@ -39,8 +39,8 @@ afterEach(() => {
 });
 afterAll(() => world.close());
 
-const verify = (known?: Parameters<typeof verifyReceipts>[1]): Promise<Verdict> =>
-  world.open(({ ports }) => verifyReceipts(ports, known));
+const verify = (known: readonly KeptHead[] = [], now = Date.now()): Promise<Verdict> =>
+  world.open(({ ports }) => verifyReceipts(ports, { known, now }));
 /** Problems as `kind day destination`, the day being which of the runs. */
 const found = async (): Promise<readonly string[]> =>
   (await verify()).problems.map(({ kind, run, destination }) => `${kind} ${runs.indexOf(run ?? '') + 1} ${destination}`);
@@ -123,6 +123,19 @@ describe('sluice audit --verify', () => {
     const next = JSON.parse(readFileSync(link(3), 'utf8')) as object;
     writeFileSync(link(4), `${JSON.stringify({ ...next, link: 4, run: '01JZZZZZZZZZZZZZZZZZZZZZZZ' })}\n`);
     expect((await verify()).problems.map(({ kind, run }) => `${kind} ${run}`)).toContain('added 01JZZZZZZZZZZZZZZZZZZZZZZZ');
+  });
+
+  it('takes for gone rightly what is past its period, and nothing else; the chain stays', async () => {
+    const YEAR = 366 * DAY;
+    world.file('policies/retention.yaml', 'datasets: { customers: keep, identifiers: keep }\nstorage: { receipts: 2 years }\n');
+    for (const to of ['meta', 'hook']) for (const number of [1, 2, 3]) rmSync(folder(number, to), { recursive: true });
+    expect((await verify([], Date.now() + 3 * YEAR)).problems).toEqual([]);
+    expect((await verify([], Date.now() + YEAR)).problems).toHaveLength(6);
+    rmSync(link(2));
+    expect((await verify([], Date.now() + 3 * YEAR)).problems.map(({ kind, run }) => `${kind} ${run}`)).toEqual([
+      `dropped ${runs[1]}`,
+    ]);
+    rmSync(join(world.dir, 'policies', 'retention.yaml'));
   });
 
   it('says which link cannot be read', async () => {

@@ -101,7 +101,7 @@ describe('law 6 over random households, address changes, withdrawals, departures
             const before = platform.requests().length;
             await world.open((ops) => sync(ops, 'gold', { tick: T + 61_000 }));
             // Every run that failed on the way has its receipts too, as many as it reported.
-            const verdict = await world.open(({ ports }) => verifyReceipts(ports));
+            const verdict = await world.open(({ ports }) => verifyReceipts(ports, { now: ports.clock.now() }));
             expect(verdict.problems).toEqual([]);
             expect(verdict.unfinished).toEqual([]);
             // Law 13: and then nothing is sent.
