@@ -48,14 +48,18 @@ export interface DiffRelations {
  * An unmatched ledger member of a non-mirror sync stays, unless withheld. Outside a rollout members stay as they are, unless withheld;
  * who is gone from the customers is no such member, and what a destination did not answer for is settled. `demanded`: withheld because the
  * person refused or asked to be forgotten, not for want of a record.
- * The record of a merged id goes in every mode, as soon as the survivor is looked at or held: nobody is there twice.
+ * The record of a merged id goes in every mode, as soon as the survivor is looked at or held: nobody is there twice. Outside a rollout it
+ * stays until the survivor is held.
  *
  * @param rollout whether the sync has one, and so the snapshot the column `outside_<i>`
  */
 export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelations, rollout = false): Query {
   const left = mode === 'mirror' ? `'remove'` : 'NULL';
   const { moved } = relations;
-  const gone = moved ? `CASE WHEN w.member IS NOT NULL OR o.member IS NOT NULL THEN 'remove' ELSE ${left} END` : left;
+  const waiting = rollout ? ` WHEN w.outside_${sync} AND w.withheld_${sync} IS NULL AND l.hash <> '' THEN NULL` : '';
+  const gone = moved
+    ? `CASE WHEN o.member IS NOT NULL THEN 'remove'${waiting} WHEN w.member IS NOT NULL THEN 'remove' ELSE ${left} END`
+    : left;
   const why = moved ? `CASE WHEN v.member IS NULL THEN 'left' ELSE coalesce(w.withheld_${sync}, 'merged') END` : `'left'`;
   const demandedOf = (s: string): string =>
     `coalesce(${s}.withheld_${sync} IN ('erased', 'no-consent') AND ${demandedSql(`${s}.evidence_${sync}`)} IS NOT NULL, FALSE)`;

@@ -231,6 +231,44 @@ describe('a merge at a platform that holds a record a person', () => {
     expect(world.held('webhook')).toEqual(sent);
   });
 
+  it('outside a rollout changes nothing until the rollout gets there', async () => {
+    const audience = (rollout: string) =>
+      `where: { tier: gold }\n${rollout}guardrails: { max_removed: { percent: 100, floor: 1000 }, min_size: 0 }\nsyncs:\n  - { to: ads, mode: mirror }\n`;
+    world = await makeWorld({ merges: true, syncs: '', audience: audience(''), destinations: { ads: WEBHOOK } });
+    const ids = Array.from({ length: 12 }, (_, i) => `s${i}`);
+    world.write({ customers: people(...ids), consents: granted(...ids) });
+    await run();
+    const survivors = ids.map((id) => `new ${id}`);
+    const merged: Day = {
+      customers: people(...survivors),
+      consents: granted(...ids),
+      changes: ids.map((id) => merge(id, `new ${id}`)),
+    };
+    world.write(merged);
+    world.file('audiences/gold.yaml', audience('rollout: 50%\n'));
+    const part = await run();
+    const inside = part.syncs[0]?.add ?? 0;
+    expect([inside > 0, inside < 12]).toEqual([true, true]);
+    expect(part.syncs[0]).toMatchObject({ remove: inside, withheld: { rollout: 12 - inside }, members: 12 });
+    const held = [...world.held('webhook')];
+    expect(ids.map((id) => held.filter((one) => one === id || one === `new ${id}`).length)).toEqual(ids.map(() => 1));
+    world.file('audiences/gold.yaml', audience(''));
+    await run();
+    expect(world.held('webhook')).toEqual(new Set(survivors));
+  });
+
+  it('a split into a new id sends the new half nothing that was given to the old one', async () => {
+    world = await mirror('webhook');
+    world.write(before);
+    await run();
+    const halves: Day = { ...before, customers: people('a', 'a2', 'b', 'c'), changes: [split('a', 'a2')] };
+    world.write(halves);
+    expect((await run()).syncs[0]).toMatchObject({ add: 0, remove: 0, unchanged: 3, withheld: { 'no-consent': 1 } });
+    world.write({ ...halves, consents: granted('a', 'a2', 'b', 'c') });
+    expect((await run()).syncs[0]).toMatchObject({ add: 1, remove: 0 });
+    expect(world.held('webhook')).toEqual(new Set(['a', 'a2', 'b', 'c']));
+  });
+
   it('between a plan and its sending makes the plan say something else: it is not sent', async () => {
     world = await mirror('webhook');
     world.write(before);
