@@ -1,4 +1,5 @@
 import { DateTime } from 'luxon';
+import type { Workspace } from '../core/model.ts';
 import type { RunReport } from '../core/run/report.ts';
 import { type Call, EXIT, type Exit, UsageError } from './command.ts';
 import { reportJson } from './render/report-json.ts';
@@ -21,6 +22,7 @@ export function tickOf(value: string | undefined): number | undefined {
  */
 export async function runEach(
   call: Call,
+  { audiences }: Pick<Workspace, 'audiences'>,
   names: readonly string[],
   each: (name: string) => Promise<readonly RunReport[]>,
 ): Promise<Exit> {
@@ -31,7 +33,10 @@ export async function runEach(
     try {
       for (const report of await each(name)) {
         terminal.live.done();
-        if (!json) terminal.print(`${reports.length === 0 ? '' : '\n'}${reportText(report, terminal.style)}`);
+        if (!json)
+          terminal.print(
+            `${reports.length === 0 ? '' : '\n'}${reportText(report, terminal.style, audiences[report.audience]?.owner)}`,
+          );
         reports.push(report);
         exits.push(report.code);
       }

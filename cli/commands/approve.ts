@@ -13,7 +13,7 @@ export const approve: Command = {
 
   sluice approve 01JD0V3Z5Q4X8R2N6M9K7H1GTB`,
   run: (call) =>
-    inWorkspace(call, `sluice approve ${call.arguments.join(' ')}`, ({ operations }) =>
-      runEach(call, call.arguments, async (id) => [await approvePlan(operations, id)]),
+    inWorkspace(call, `sluice approve ${call.arguments.join(' ')}`, ({ workspace, operations }) =>
+      runEach(call, workspace, call.arguments, async (id) => [await approvePlan(operations, id)]),
     ),
 };

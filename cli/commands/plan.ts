@@ -35,7 +35,7 @@ export const plan: Command = {
       const names = audiences
         .filter(({ syncs }) => only === undefined || syncs.some(({ to }) => to === only))
         .map(({ name }) => name);
-      return runEach(call, names, async (name) => [
+      return runEach(call, workspace, names, async (name) => [
         await makePlan(operations, name, {
           ...(tick !== undefined && { tick }),
           ...(only !== undefined && { destinations: [only] }),

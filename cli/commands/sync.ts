@@ -27,14 +27,14 @@ Ctrl-C stops after the batch in flight; the same command goes on from there.
     }
     const tick = tickOf(call.values.tick);
     return inWorkspace(call, ['sluice sync', ...call.arguments].join(' '), async ({ workspace, operations }) => {
-      if (plan !== undefined) return runEach(call, [plan], async (id) => [await syncPlan(operations, id)]);
+      if (plan !== undefined) return runEach(call, workspace, [plan], async (id) => [await syncPlan(operations, id)]);
       const audiences = selectAudiences(workspace, call.arguments);
       const only = selectDestination(audiences, destination);
       const names = audiences
         .filter(({ syncs }) => only === undefined || syncs.some(({ to }) => to === only))
         .map(({ name }) => name);
       const tended = await tend(call, operations.ports, tick ?? call.clock.now());
-      const sent = await runEach(call, names, async (name) => {
+      const sent = await runEach(call, workspace, names, async (name) => {
         const {
           continued,
           demanded = [],

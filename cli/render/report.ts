@@ -10,8 +10,9 @@ type Colour = Parameters<Style>[0];
 /**
  * The report of one run for people: a heading, a line a sync, and under each where everybody is (law 14), why people are removed
  * and what the destination answered; then what holds the run, or what to do next.
+ * @param owner of the audience, who is named where a sync failed: nobody looks at what is nobody's
  */
-export function reportText(report: RunReport, style: Style): string {
+export function reportText(report: RunReport, style: Style, owner?: string): string {
   const sent = report.syncs.some((sync) => sync.outcomes !== undefined);
   const lines = [heading(report, style)];
   for (const [name, { version, before }] of Object.entries(report.policies ?? {}))
@@ -24,7 +25,7 @@ export function reportText(report: RunReport, style: Style): string {
     );
     lines.push(style('dim', `  ${header}`));
     for (const [index, sync] of report.syncs.entries()) {
-      lines.push(`  ${rows[index]}`, ...notesOn(report, sync).map((note) => style(note.colour, `    ${note.text}`)));
+      lines.push(`  ${rows[index]}`, ...notesOn(report, sync, owner).map((note) => style(note.colour, `    ${note.text}`)));
     }
   }
   for (const { message } of report.quality ?? []) lines.push(style('yellow', indent(message)));
@@ -88,7 +89,7 @@ interface Note {
   readonly colour: Colour;
 }
 
-function notesOn(report: RunReport, sync: SyncReport): readonly Note[] {
+function notesOn(report: RunReport, sync: SyncReport, owner: string | undefined): readonly Note[] {
   const notes: Note[] = [{ text: accounted(report.matched, sync), colour: 'dim' }];
   const reasons = Object.entries(sync.removeReasons).filter(([, people]) => people > 0);
   if (reasons.length > 0) notes.push({ text: `removed because: ${listed(reasons)}`, colour: 'dim' });
@@ -116,7 +117,8 @@ function notesOn(report: RunReport, sync: SyncReport): readonly Note[] {
     });
   }
   if (sync.error !== undefined) {
-    const text = `${sync.error.message}\n${sync.error.wayOut}`;
+    const whose = owner === undefined ? '' : `\nThe owner of "${report.audience}" is ${owner}.`;
+    const text = `${sync.error.message}\n${sync.error.wayOut}${whose}`;
     notes.push(...text.split('\n').map((line) => ({ text: line, colour: 'red' as const })));
   }
   return notes;

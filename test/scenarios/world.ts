@@ -22,9 +22,8 @@ import { systemClock } from '../../stores/system-clock.ts';
 import { CommandLine, type Ended, type Started } from './command-line.ts';
 
 const BASE = fileURLToPath(new URL('workspace/', import.meta.url));
-/** The only destination of the base workspace that speaks HTTP. */
+/** The only destination that speaks HTTP. It is of the connector that its file names: a webhook, where a scenario says nothing else. */
 const DESTINATION = 'loyalty';
-const PLATFORM = 'webhook';
 
 /** What can happen to the world between two commands, as a scenario says it. */
 const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) => void | Promise<unknown>])[] = [
@@ -42,6 +41,7 @@ const CHANGES: readonly (readonly [RegExp, (world: World, ...parts: string[]) =>
   [/^loyalty sends half of its answers$/, (world) => world.fault({ kind: 'cut' })],
   [/^loyalty says nothing$/, (world) => world.fault({ kind: 'hang' })],
   [/^loyalty refuses every row$/, (world) => world.fault({ kind: 'refuse-rows', rows: 1 })],
+  [/^loyalty refuses every (\d+)(?:nd|rd|th) row$/, (world, rows) => world.fault({ kind: 'refuse-rows', rows: Number(rows) })],
   [/^loyalty is well again$/, (world) => world.fault()],
   [/^loyalty is down$/, (world) => world.stopSandbox()],
   [/^loyalty is up again$/, (world) => world.startSandbox()],
@@ -74,13 +74,19 @@ export class World implements AsyncDisposable {
   readonly #scenario: string;
   #sandbox: Sandbox | undefined;
   #port = 0;
-  readonly line = new CommandLine(this.dir, JSON.stringify(standIns[PLATFORM]?.secret));
+  readonly #platform: string;
+  readonly line: CommandLine;
   /** Ids of runs in the order in which they were seen: `<run 1>` is the first. */
   readonly #runs: string[] = [];
   #background: Started | undefined;
 
   constructor(scenario: string) {
     this.#scenario = scenario;
+    const file = ['destinations', `${DESTINATION}.yaml`];
+    const own = join(scenario, ...file);
+    const text = readFileSync(existsSync(own) ? own : join(BASE, ...file), 'utf8');
+    this.#platform = /^connector: (\w+)$/m.exec(text)?.[1] ?? '';
+    this.line = new CommandLine(this.dir, JSON.stringify(standIns[this.#platform]?.secret));
   }
 
   /** Lays the base workspace out, the scenario's own files over it, and starts the stand-ins. */
@@ -143,7 +149,7 @@ export class World implements AsyncDisposable {
   }
 
   #holds(): number {
-    return [...(this.#sandbox?.platform(PLATFORM).held().values() ?? [])].reduce((sum, list) => sum + list.size, 0);
+    return [...(this.#sandbox?.platform(this.#platform).held().values() ?? [])].reduce((sum, list) => sum + list.size, 0);
   }
 
   #masked(text: string): string {
@@ -195,7 +201,7 @@ export class World implements AsyncDisposable {
   }
 
   fault(...faults: readonly Fault[]): void {
-    this.#sandbox?.platform(PLATFORM).faults(...faults);
+    this.#sandbox?.platform(this.#platform).faults(...faults);
   }
 
   async startSandbox(): Promise<void> {
