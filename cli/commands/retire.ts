@@ -38,7 +38,7 @@ first.
           `destinations/${destination}.yaml is gone, so ${destination} cannot be asked to let ${plural(found.members, 'member')} go. ` +
             `Put it back, or give the ledger up when the account is closed: sluice retire ${audience} ${destination} --abandon`,
         );
-      return runEach(call, [audience], async () => {
+      return runEach(call, ports.workspace, [audience], async () => {
         const report = await retireNow(ports, audience, destination, call.clock.now());
         return report === undefined ? [] : [report];
       });
