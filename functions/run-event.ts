@@ -17,6 +17,8 @@ const RUN_EVENT = z.strictObject({
   name: z.string().regex(/^[a-zA-Z0-9-_]{1,60}$/),
   /** Counts from 1: a run that comes to the end of an execution's operations goes on in the next. */
   part: z.number().int().min(1).max(999),
+  /** Operations of one execution, instead of the usual allowance. */
+  operations: z.number().int().min(20).max(2_500).optional(),
 });
 export type RunEvent = z.infer<typeof RUN_EVENT>;
 

@@ -20,7 +20,7 @@ export const handler = withDurableExecution(async (given: unknown, context: Dura
   const event = runEventOf(given);
   const { run, audience, name } = event;
   const ports = { ...opened, holder: name, leaseMs: LEASE_MS };
-  const allowance = { left: OPERATIONS };
+  const allowance = { left: event.operations ?? OPERATIONS };
   const places = {
     holder: name,
     execution: partName(name, event.part),

@@ -1,5 +1,6 @@
 import { DestinationBroken, type ListSpec, type Op, type RemoteList, RowsRefused, TryAgain } from '../connector.ts';
 import { budgetedHttp, deliverShard } from '../delivery/deliver-shard.ts';
+import type { Destination } from '../model.ts';
 import type { Failure, RunPorts, RunDocument, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { holdLease } from './lease.ts';
@@ -82,12 +83,20 @@ export async function remotely<T>(
   call: (context: AnyContext) => Promise<T>,
 ): Promise<{ value?: T; requests: number; failure?: Failure }> {
   let requests = 0;
+  let rotated = false;
+  let context: AnyContext | undefined;
   for (let attempt = 1; ; attempt++) {
     try {
-      const context = await ports.contextFor(destination);
+      context ??= await ports.contextFor(destination);
       const http = budgetedHttp(context.http, destination, ports.store.budgets, ports.clock, () => requests++);
       return { value: await call({ ...context, http }), requests };
     } catch (error) {
+      const next = rotated || !(error instanceof DestinationBroken) ? undefined : await rotatedSince(ports, destination, context);
+      if (next !== undefined) {
+        rotated = true;
+        context = next;
+        continue;
+      }
       const wait =
         error instanceof TryAgain
           ? (error.afterMs ?? FIRST_WAIT * 2 ** (attempt - 1) * (0.5 + ports.clock.random() / 2))
@@ -95,6 +104,26 @@ export async function remotely<T>(
       if (attempt >= TRIES || wait > LONGEST_WAIT) return { requests, failure: failureOf(error, destination.name) };
       await ports.clock.sleep(wait);
     }
+  }
+}
+
+/**
+ * A platform that refuses a secret may have been given a new one meanwhile: the context with the secret as it is now, where that is
+ * another than the one that was used.
+ */
+async function rotatedSince(
+  ports: RunPorts,
+  destination: Destination,
+  used: AnyContext | undefined,
+): Promise<AnyContext | undefined> {
+  if (used === undefined) return undefined;
+  try {
+    const now = await ports.contextFor(destination, true);
+    return JSON.stringify(now.secret) === JSON.stringify(used.secret) ? undefined : now;
+  } catch (error) {
+    // It is missing or lacks a key: what the platform said of the old one is the better answer.
+    if (error instanceof DestinationBroken) return undefined;
+    throw error;
   }
 }
 
@@ -122,23 +151,30 @@ export function deliverTask(ports: RunPorts): Tasks['deliver'] {
     const { connector, destination } = resolveSync(ports, audience, to);
     const lease = await holdLease(ports, run, audience, to);
     const context = await ports.contextFor(destination);
-    const result = await deliverShard({
-      connector,
-      context,
-      list,
-      op,
-      shard,
-      destination,
-      run,
-      position,
-      files: ports.store.files,
-      budgets: ports.store.budgets,
-      clock: ports.clock,
-      stopList: stopListFor(ports, destination.purpose),
-      ...deadlineOf(ports, op),
-      shouldStop: async () => ports.stopped?.() === true || !(await lease.keep()),
-      onProgress: (done) => ports.onProgress?.({ kind: 'delivered', audience, destination: to, done, of: shard.rows }),
-    });
+    const send = (using: AnyContext): ReturnType<typeof deliverShard> =>
+      deliverShard({
+        connector,
+        context: using,
+        list,
+        op,
+        shard,
+        destination,
+        run,
+        position,
+        files: ports.store.files,
+        budgets: ports.store.budgets,
+        clock: ports.clock,
+        stopList: stopListFor(ports, destination.purpose),
+        ...deadlineOf(ports, op),
+        shouldStop: async () => ports.stopped?.() === true || !(await lease.keep()),
+        onProgress: (done) => ports.onProgress?.({ kind: 'delivered', audience, destination: to, done, of: shard.rows }),
+      });
+    let result = await send(context);
+    const rotated = result.broken && (await rotatedSince(ports, destination, context));
+    if (rotated !== undefined) {
+      const again = await send(rotated);
+      result = { ...again, requests: result.requests + again.requests };
+    }
     if (!result.done && result.broken === undefined && result.resumeAt === undefined) throw new Stopped(audience, to, run);
     // Nobody may take the sync over while its run waits for tomorrow's budget.
     if (result.resumeAt !== undefined) await lease.keepUntil(result.resumeAt);

@@ -1,4 +1,4 @@
-import { type Connector, type Context, DestinationBroken, type Http, TryAgain } from '../connector.ts';
+import { type Connector, type Context, DestinationBroken, type Http } from '../connector.ts';
 import type { Destination } from '../model.ts';
 import type { Secrets, Tokens } from '../ports.ts';
 import { SecretUnusable } from '../store-errors.ts';
@@ -50,7 +50,7 @@ export function openDestinations(input: DestinationsInput): Destinations {
     return http;
   };
   return {
-    async contextFor(destination): Promise<Context<Record<string, unknown>, Record<string, string>>> {
+    async contextFor(destination, fresh = false): Promise<Context<Record<string, unknown>, Record<string, string>>> {
       const connector = input.connectors[destination.connector];
       if (connector === undefined) throw new Error(`no connector "${destination.connector}": the workspace was not checked`);
       const override = input.overrideFor(destination);
@@ -59,21 +59,13 @@ export function openDestinations(input: DestinationsInput): Destinations {
         '',
       );
       const endpoint = written === '' || URL.canParse(written) ? written : input.resolvePath(written);
-      const http = httpFor(destination, endpoint);
-      const others = { settings: { ...destination.settings }, endpoint, now: input.now, tokens: input.tokens };
-      if (override?.secret !== undefined || connector.secret === null) return { ...others, secret: override?.secret ?? {}, http };
-      const rotating = new Rotating(
-        await secretFor(connector, destination, input.secrets),
-        () => secretFor(connector, destination, input.secrets, true),
-        input.now,
-      );
       return {
-        ...others,
-        // Read anew by whoever copies the context for its next call.
-        get secret() {
-          return rotating.secret;
-        },
-        http: (request) => rotating.send(destination.name, () => http(request)),
+        settings: { ...destination.settings },
+        secret: override?.secret ?? (await secretFor(connector, destination, input.secrets, fresh)),
+        endpoint,
+        http: httpFor(destination, endpoint),
+        now: input.now,
+        tokens: input.tokens,
       };
     },
     async close() {
@@ -82,43 +74,11 @@ export function openDestinations(input: DestinationsInput): Destinations {
   };
 }
 
-/** A request that waited for its turn may still carry the secret of before. Milliseconds. */
-const ON_THE_WAY_MS = 60_000;
-
-/**
- * A secret that may be changed while a delivery runs. A platform that says 401 may have been given a new one: it is read again, past
- * any cache, and when it is another, the request is made again with it. When it is the same, the 401 is what the connector gets to see.
- */
-class Rotating {
-  secret: Record<string, string>;
-  readonly #reread: () => Promise<Record<string, string>>;
-  readonly #now: () => number;
-  #changedAt = Number.NEGATIVE_INFINITY;
-
-  constructor(secret: Record<string, string>, reread: () => Promise<Record<string, string>>, now: () => number) {
-    this.secret = secret;
-    this.#reread = reread;
-    this.#now = now;
-  }
-
-  async send(name: string, send: () => ReturnType<Http>): ReturnType<Http> {
-    const response = await send();
-    if (response.status !== 401) return response;
-    const before = JSON.stringify(this.secret);
-    const next = await this.#reread();
-    if (JSON.stringify(next) !== before) {
-      this.secret = next;
-      this.#changedAt = this.#now();
-    } else if (this.#now() - this.#changedAt > ON_THE_WAY_MS) return response;
-    throw new TryAgain(`${name}: the secret was changed meanwhile; asked again with the new one.`);
-  }
-}
-
 async function secretFor(
   connector: Connector,
   destination: Destination,
   secrets: Secrets,
-  fresh = false,
+  fresh: boolean,
 ): Promise<Record<string, string>> {
   if (connector.secret === null) return {};
   const { name, file, secret } = destination;

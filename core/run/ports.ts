@@ -15,8 +15,11 @@ export interface RunPorts {
   readonly warehouse: Warehouse;
   readonly store: Store;
   readonly connectors: Readonly<Record<string, Connector>>;
-  /** Settings, secret, endpoint and HTTP of a destination. Throws `DestinationBroken` when its secret is missing or has the wrong keys. */
-  contextFor(destination: Destination): Promise<Context<Record<string, unknown>, Record<string, string>>>;
+  /**
+   * Settings, secret, endpoint and HTTP of a destination; `fresh`: with the secret as it is now, past any cache.
+   * Throws `DestinationBroken` when its secret is missing or has the wrong keys.
+   */
+  contextFor(destination: Destination, fresh?: boolean): Promise<Context<Record<string, unknown>, Record<string, string>>>;
   readonly clock: Clock;
   /** Key of the member hashes: secret, made once a workspace. */
   readonly memberKey: string;
