@@ -3,6 +3,7 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Alias, type Code } from 'aws-cdk-lib/aws-lambda';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Construct } from 'constructs';
+import { lifecycleOf } from '../core/files/retention-policy.ts';
 import type { Workspace } from '../core/model.ts';
 import { type FunctionName, NEEDS, type Variable } from '../functions/environment.ts';
 import { meant } from './acknowledged.ts';
@@ -44,7 +45,7 @@ export class SluiceStack extends Stack {
     const audiences = Object.values(workspace.audiences);
     const owners = settings.notify_owners ? audiences.map(({ owner }) => owner) : [];
 
-    const state = new State(this, 'State', settings, []);
+    const state = new State(this, 'State', settings, lifecycleOf(workspace.retention));
     const lake = new Lake(this, 'Lake', { settings, bucket: state.bucket, key: state.key, tables: workspace.tables });
     const notifications = new Notifications(this, 'Notifications', { key: state.key, owners });
     const memberKey = new Secret(this, 'MemberKey', {

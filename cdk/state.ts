@@ -12,6 +12,7 @@ import {
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
+import type { LifecycleRule as ByAge } from '../core/files/retention-policy.ts';
 import { meant, meantWildcard } from './acknowledged.ts';
 import type { Settings } from './settings.ts';
 
@@ -22,7 +23,7 @@ export class State extends Construct {
   readonly table: Table;
   readonly key: IKey;
 
-  constructor(scope: Construct, id: string, settings: Settings, lifecycle: readonly LifecycleRule[]) {
+  constructor(scope: Construct, id: string, settings: Settings, lifecycle: readonly ByAge[]) {
     super(scope, id);
     const keep = settings.on_removal === 'keep';
     const removalPolicy = keep ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
@@ -59,10 +60,20 @@ export class State extends Construct {
       ],
     });
     meant(access, 'S1', 'It holds the access logs of the others; logging its own reads into itself would never end.');
+    const byAge = (store: ByAge['store'], locked = 0): readonly LifecycleRule[] =>
+      lifecycle
+        .filter((rule) => rule.store === store)
+        .map(({ prefix, days, deletedDays, what }) => ({
+          id: what.replaceAll(/\W+/g, '-'),
+          ...(prefix !== '' && { prefix }),
+          // What is locked cannot go earlier; asking for it would only hide the object.
+          ...(days !== undefined && { expiration: Duration.days(Math.max(days, locked)) }),
+          noncurrentVersionExpiration: Duration.days(deletedDays),
+        }));
     const logged = (prefix: string) => ({ serverAccessLogsBucket: access, serverAccessLogsPrefix: prefix });
     this.bucket =
       settings.state_bucket === undefined
-        ? new Bucket(this, 'Bucket', { ...common, ...logged('state/'), lifecycleRules: [...lifecycle, UNFINISHED] })
+        ? new Bucket(this, 'Bucket', { ...common, ...logged('state/'), lifecycleRules: [...byAge('state'), UNFINISHED] })
         : Bucket.fromBucketName(this, 'Bucket', settings.state_bucket);
     // Athena writes what it unloads with attempts of its own; a default retention would lock its leftovers too. Receipts have a bucket apart.
     this.receipts =
@@ -72,7 +83,7 @@ export class State extends Construct {
             ...logged('receipts/'),
             objectLockEnabled: true,
             objectLockDefaultRetention: ObjectLockRetention.governance(Duration.days(settings.receipts_days)),
-            lifecycleRules: [UNFINISHED],
+            lifecycleRules: [...byAge('receipts', settings.receipts_days), UNFINISHED],
             // A locked bucket cannot be emptied: whoever wants it gone does that by hand, when the law lets them.
             removalPolicy: RemovalPolicy.RETAIN,
           })

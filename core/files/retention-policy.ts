@@ -309,25 +309,37 @@ const DAYS: Readonly<Record<Duration['unit'], number>> = {
 /** Whole days of a length of time, rounded up. */
 const daysOf = ({ amount, unit }: Duration): number => Math.ceil(amount * DAYS[unit]);
 
-/** A rule of a bucket's lifecycle: objects under `prefix` go `days` after they were written. */
+/** A rule of a bucket's lifecycle, for what age alone decides. */
 export interface LifecycleRule {
   /** `state`: runs and ledgers. `receipts`: the bucket of the receipts, whose Object Lock lasts as long. */
   readonly store: 'state' | 'receipts';
   readonly prefix: string;
-  readonly days: number;
+  /** Objects go so many days after they were written; left out where age does not decide. */
+  readonly days?: number;
+  /** In a bucket with versions: what was deleted or replaced is really gone so many days later. */
+  readonly deletedDays: number;
   readonly what: string;
 }
 
+/** A mistaken deletion of a ledger can be mended for so long; an erasure is complete afterwards. */
+const LEDGER_DELETED_DAYS = 7;
+
 /**
- * What a bucket can delete by age alone. Ledger generations are not among it: the current one may be years old, so the sweep after a run
- * deletes what is no longer current (core/run/sweep.ts).
+ * What a bucket can delete by itself. Ledger generations go by no age: the current one may be years old, so the sweep before a run deletes
+ * what is no longer current (core/run/sweep.ts), and the bucket only what was deleted.
  */
 export function lifecycleOf({ storage: kept }: RetentionPolicy): readonly LifecycleRule[] {
   return [
-    { store: 'state', prefix: 'runs/', days: daysOf(kept.deltas ?? DELTAS_KEPT), what: 'snapshots, deltas and journals of runs' },
+    {
+      store: 'state',
+      prefix: 'runs/',
+      days: daysOf(kept.deltas ?? DELTAS_KEPT),
+      deletedDays: 1,
+      what: 'snapshots, deltas and journals of runs',
+    },
+    { store: 'state', prefix: 'ledger/', deletedDays: LEDGER_DELETED_DAYS, what: 'deleted generations of ledgers' },
     ...(kept.receipts === undefined
       ? []
-      : // Their chain stays: it holds nobody's key, and says of what is gone that it was there.
-        [{ store: 'receipts' as const, prefix: 'dt=', days: daysOf(kept.receipts), what: 'receipts' }]),
+      : [{ store: 'receipts' as const, prefix: '', days: daysOf(kept.receipts), deletedDays: 1, what: 'receipts' }]),
   ];
 }

@@ -310,6 +310,23 @@ describe('state', () => {
     ).toBe('matches');
   });
 
+  it('goes by the retention policy: deltas by age, ledgers when they were deleted, nothing of either as an old version', () => {
+    const rules = Object.values(resources(theTemplate(), 'AWS::S3::Bucket')).flatMap(
+      ({ Properties }) =>
+        (Properties as { LifecycleConfiguration?: { Rules: readonly Record<string, unknown>[] } }).LifecycleConfiguration
+          ?.Rules ?? [],
+    );
+    expect(rules.filter(({ Prefix }) => Prefix !== undefined)).toEqual([
+      expect.objectContaining({ Prefix: 'runs/', ExpirationInDays: 7, NoncurrentVersionExpiration: { NoncurrentDays: 1 } }),
+      {
+        Id: 'deleted-generations-of-ledgers',
+        Prefix: 'ledger/',
+        Status: 'Enabled',
+        NoncurrentVersionExpiration: { NoncurrentDays: 7 },
+      },
+    ]);
+  });
+
   it('is encrypted with the key, closed to the public, and only reached by TLS', () => {
     const template = theTemplate();
     const buckets = Object.entries(resources(template, 'AWS::S3::Bucket'));

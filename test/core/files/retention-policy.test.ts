@@ -186,12 +186,13 @@ storage: { deltas: 1 day, ledger: 3 days, runs: soon }
   });
 
   test('is what a bucket deletes by age', () => {
-    expect(lifecycleOf({ storage: {}, version: 'none' })).toEqual([
-      { store: 'state', prefix: 'runs/', days: 7, what: 'snapshots, deltas and journals of runs' },
-    ]);
+    const ledgers = { store: 'state', prefix: 'ledger/', deletedDays: 7, what: 'deleted generations of ledgers' };
+    const runs = { store: 'state', prefix: 'runs/', deletedDays: 1, what: 'snapshots, deltas and journals of runs' };
+    expect(lifecycleOf({ storage: {}, version: 'none' })).toEqual([{ ...runs, days: 7 }, ledgers]);
     expect(lifecycleOf(read(COMPLETE).workspace?.retention ?? { storage: {}, version: '' })).toEqual([
-      { store: 'state', prefix: 'runs/', days: 3, what: 'snapshots, deltas and journals of runs' },
-      { store: 'receipts', prefix: 'dt=', days: 1830, what: 'receipts' },
+      { ...runs, days: 3 },
+      ledgers,
+      { store: 'receipts', prefix: '', days: 1830, deletedDays: 1, what: 'receipts' },
     ]);
   });
 });
