@@ -74,7 +74,7 @@ export function movedExpression(customers: Table, memberKeySecret: string): stri
   FROM ${MERGED} m
   LEFT JOIN (${ids}) f ON f.id = m.from_id
   LEFT JOIN (${ids}) s ON s.id = m.to_id
-  LEFT JOIN ${MERGED} n ON n.from_id = m.to_id
+  LEFT JOIN ${MERGED}_0 n ON n.from_id = m.to_id
 )`;
 }
 
