@@ -77,6 +77,8 @@ export const STATUSES: readonly ConsentStatus[] = ['granted', 'confirmed', 'deni
 export const REFUSAL = 8;
 /** A record's place in the order: its start times this, plus its code. */
 export const RADIX = 16;
+/** Namespaces of which SQL can tell whether two values are the same for every platform; `check` refuses others where that is asked. */
+export const COMPARABLE: readonly string[] = ['email', 'maid'];
 /** How many sources an order can have: their level is part of a number of 63 bits in SQL. */
 export const MAX_SOURCES = 100;
 

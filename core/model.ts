@@ -245,8 +245,8 @@ export interface PurposePolicy {
   readonly tcf?: { readonly purposes: readonly number[]; readonly vendor?: number };
   /** Which opt-outs of a GPP string (field `gpp`) refuse. */
   readonly gpp?: { readonly optOuts: readonly OptOut[] };
-  /** Law 6. There is no other choice yet, so the files refuse one. */
-  readonly sharedIdentifiers: 'keep-for-entitled';
+  /** Of an identifier that one who refused and one who is entitled hold: kept for the second (law 6), or not sent for anybody. */
+  readonly sharedIdentifiers: 'keep-for-entitled' | 'refuse';
 }
 
 export interface ConsentPolicy {

@@ -35,9 +35,9 @@ const purpose = z.strictObject({
     .describe("Which opt-outs of a GPP string (the consents' field gpp) refuse."),
   jurisdictions: z.record(z.string(), basis).optional().describe('Where another basis holds: US or US-CA -> opt-out.'),
   shared_identifiers: z
-    .enum(['keep-for-entitled'])
+    .enum(['keep-for-entitled', 'refuse'])
     .optional()
-    .describe('An identifier shared by one who refused and one who is entitled: kept for the second.'),
+    .describe('An identifier shared by one who refused and one who is entitled: kept for the second, or sent for nobody.'),
 });
 
 const jurisdiction = z

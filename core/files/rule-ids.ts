@@ -45,6 +45,7 @@ export const RULE_IDS = [
   'no-rule',
   'no-server',
   'no-type',
+  'not-comparable',
   'out-of-range',
   'purpose-not-allowed',
   'quality-not-run',

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Connector } from '../connector.ts';
 import type { Column, Destination, Mode, Sync } from '../model.ts';
 import { didYouMean } from '../problems.ts';
+import { COMPARABLE } from '../consent.ts';
 import type { AudienceFile } from './audience-schema.ts';
 import { type ContractTable, OPEN_CLASSIFICATIONS } from './contract.ts';
 import { readPercent } from './guardrails.ts';
@@ -18,6 +19,8 @@ export interface Destinations {
   readonly connectors: Readonly<Record<string, Connector>>;
   readonly customers: ContractTable | undefined;
   readonly identifiers: ContractTable | undefined;
+  /** Purposes for which an identifier that somebody who refused holds is sent for nobody. */
+  readonly refusing: readonly string[];
 }
 
 type SyncFile = NonNullable<AudienceFile['syncs']>[number];
@@ -116,6 +119,16 @@ function readIdentifiers(
     }
   }
   if (source.problems.length > before) return names;
+  if (destinations.refusing.includes(destination.purpose)) {
+    for (const [index, name] of names.entries()) {
+      if (name === 'external_id' || COMPARABLE.includes(name) || connector.namespaces[name]?.weak === true) continue;
+      source.report(at(index), {
+        rule: 'not-comparable',
+        message: `"${name}" of one person cannot be told from another's in every spelling, and ${destination.purpose} sends nobody with an identifier that somebody who refused holds.`,
+        hint: `Send ${['external_id', ...COMPARABLE].filter((one) => known.includes(one)).join(' or ')} there, or take shared_identifiers: refuse out of policies/consent.yaml.`,
+      });
+    }
+  }
   if (names.length > 0 && names.every((name) => connector.namespaces[name]?.weak === true)) {
     source.report(at(0), {
       rule: 'weak-identifiers',

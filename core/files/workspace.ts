@@ -75,6 +75,7 @@ export function loadWorkspace(files: ReadonlyMap<string, string>, { connectors, 
     connectors,
     customers,
     identifiers: oneOf(tables, 'identifiers'),
+    refusing: Object.values(consent?.purposes ?? {}).flatMap((one) => (one.sharedIdentifiers === 'refuse' ? [one.name] : [])),
     events: eventsOf(tables),
     brokenContracts: brokenIn(contracts),
   };

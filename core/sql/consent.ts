@@ -204,6 +204,9 @@ export const recordNumber = (policy: PurposePolicy, decided: string): string =>
 
 const codeOf = (decided: string): string => `mod(coalesce(${decided}, 0), ${RADIX})`;
 
+/** A boolean, never NULL: an open refusal decides. */
+export const refusesSql = (decided: string): string => `(${codeOf(decided)} >= ${REFUSAL})`;
+
 /** The last moment at which a grant that has expired by now began, as it is in a number; undefined when grants do not expire. */
 const expiryOf = (policy: PurposePolicy, tick: number): number | undefined =>
   policy.expiresAfter === undefined ? undefined : minus(tick, policy.expiresAfter, 'UTC') + SHIFT;

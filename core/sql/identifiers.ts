@@ -33,12 +33,28 @@ export interface IdentifierSource {
   /** "Now" of the run: by it rows are past their period. */
   readonly tick: number;
   /** Relation `customer_id`, `bound`, `level_<i>`: what a consent says of one identifier, per purpose. */
-  readonly consents?: { readonly relation: string; readonly purposes: number } | undefined;
+  readonly consents?:
+    | { readonly relation: string; readonly purposes: number; readonly refused?: Refusals | undefined }
+    | undefined;
   /** Relation `customer_id` to which the work can be limited. */
   readonly wanted?: string | undefined;
   /** Relation of merged ids, columns MOVED_COLUMNS of core/sql/merges.ts: an id stands for its survivor then. */
   readonly moved?: string | undefined;
 }
+
+/** Who refuses, for purposes whose policy lets nobody be sent with an identifier that somebody who refused holds. */
+export interface Refusals {
+  /** Indexes of those purposes. */
+  readonly purposes: readonly number[];
+  /** FROM of the customers' states, alias `s`, and SQL of whether one refuses purpose `i`, never NULL. */
+  readonly customers: string;
+  readonly customer: (i: number) => string;
+  /** The same of one identifier, over alias `b` of the levels. */
+  readonly identifier: (i: number) => string;
+}
+
+/** Identifiers that somebody who refused holds: `shared`, and `refused_<i>` (1 or 0). */
+const REFUSED = 'sluice_refused';
 
 /** Name of the relation that `identifierExpressions` makes. */
 const NUMBERED = 'sluice_numbered';
@@ -56,7 +72,13 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   // Every condition in full: Trino 435 does not compile `CASE x WHEN` where it finds a common part in two of them.
   const tags = namespaces.map((namespace, index) => `WHEN i.namespace = ${quoteText(namespace)} THEN ${quoteText(tagOf(index))}`);
   const tag = `CASE ${tags.join(' ')} END`;
-  const levels = Array.from({ length: consents?.purposes ?? 0 }, (_, i) => ` || coalesce(b.level_${i}, '=')`).join('');
+  const refused = consents?.refused;
+  const levels = Array.from({ length: consents?.purposes ?? 0 }, (_, i) => {
+    const level = `coalesce(b.level_${i}, '=')`;
+    return refused?.purposes.includes(i) === true
+      ? ` || CASE WHEN f.refused_${i} = 1 THEN '0' ELSE ${level} END`
+      : ` || ${level}`;
+  }).join('');
   const tagged = levels !== '' || namespaces.length > 1;
   const order = ['i.tag_order', ...source.policy.precedence.map((name) => BEST_FIRST[name]), 'i.value'].join(', ');
   const window = `OVER (PARTITION BY i.customer_id ORDER BY ${order})`;
@@ -68,7 +90,11 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   const join =
     consents === undefined
       ? ''
-      : `\n    LEFT JOIN ${consents.relation} b ON b.customer_id = i.customer_id AND b.bound = ${boundKey('i.namespace', 'i.value')}`;
+      : `\n    LEFT JOIN ${consents.relation} b ON b.customer_id = i.customer_id AND b.bound = ${boundKey('i.namespace', 'i.value')}${
+          refused === undefined
+            ? ''
+            : `\n    LEFT JOIN ${REFUSED} f ON f.shared = ${sharedKey(boundKey('i.namespace', 'i.value'))}`
+        }`;
   const limits = wanted === undefined ? [] : [`i.customer_id IN (SELECT customer_id FROM ${wanted})`];
   const where = (conditions: readonly string[]): string => (conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`);
   const usable = usableConditions(source);
@@ -82,6 +108,7 @@ export function identifierExpressions(source: IdentifierSource): readonly string
       ${union}
     ) i${join}${where([...only, ...usable])}`;
   return [
+    ...(consents === undefined || refused === undefined ? [] : [refusedExpression(source, rows, consents.relation, refused)]),
     `${NUMBERED} AS (
   SELECT * FROM (
     SELECT i.customer_id, ${slots.join(', ')}, row_number() ${window} AS n
@@ -108,6 +135,26 @@ export function identifierExpressions(source: IdentifierSource): readonly string
   ) i WHERE i.n > ${SLOTS} GROUP BY i.customer_id
 )`,
   ];
+}
+
+/** The identifiers of everybody who refused, also of whom no rule matches, and those that were refused one by one. */
+function refusedExpression(source: IdentifierSource, rows: readonly string[], levels: string, of: Refusals): string {
+  // What a merged id held its survivor holds, whatever may be sent of it.
+  const all = asSurvivors({ ...source, policy: { ...source.policy, survivorship: 'all' } }, rows);
+  const columns = (sql: (i: number) => string) => of.purposes.map((i) => `${sql(i)} AS refused_${i}`).join(', ');
+  return `${REFUSED} AS (
+  SELECT r.shared AS shared, ${of.purposes.map((i) => `max(CASE WHEN r.refused_${i} THEN 1 ELSE 0 END) AS refused_${i}`).join(', ')}
+  FROM (
+    SELECT ${sharedKey(boundKey('i.namespace', 'i.value'))} AS shared, ${columns(of.customer)}
+    FROM (
+      ${all}
+    ) i JOIN ${of.customers} ON s.customer_id = i.customer_id
+    UNION ALL
+    SELECT ${sharedKey('b.bound')} AS shared, ${columns(of.identifier)} FROM ${levels} b
+  ) r
+  WHERE r.shared IS NOT NULL AND (${of.purposes.map((i) => `r.refused_${i}`).join(' OR ')})
+  GROUP BY r.shared
+)`;
 }
 
 /** All rows, those of merged ids under the survivor where the policy says that they are the survivor's, else left out. */
@@ -182,6 +229,18 @@ interface RestColumn {
 /** One name for an identifier, so that a consent finds it though it is spelled with other capitals or spaces. NULL when there is none. */
 export const boundKey = (namespace: string, value: string): string =>
   `CASE WHEN ${namespace} <> '' AND ${value} <> '' THEN ${namespace} || ${UNIT} || lower(translate(${value}, ${quoteText(WHITE_SPACE)}, '')) END`;
+
+/**
+ * Of `boundKey`: equal for any two values that some platform would be sent the same of. Google leaves dots and what follows a plus out of
+ * its own addresses; for the others that is two addresses taken for one, on the safe side. NULL for what cannot be told.
+ */
+export function sharedKey(bound: string): string {
+  const key = `normalize(${bound})`;
+  const local = `regexp_replace(regexp_replace(${key}, '[+].*@', '@'), '[.]', '')`;
+  return `CASE WHEN ${bound} LIKE 'maid' || ${UNIT} || '%' THEN ${bound}
+      WHEN regexp_like(${bound}, '@(gmail|googlemail)[.]com$') AND ${bound} LIKE 'email' || ${UNIT} || '%' THEN ${local}
+      WHEN ${bound} LIKE 'email' || ${UNIT} || '%' THEN ${key} END`;
+}
 
 /** The tables' rows and the customers' own columns; none when the columns alone, read in the pass over the customers, say it all. */
 function rowsOf(source: IdentifierSource, take: 'usable ones' | 'blank ones too' = 'usable ones'): readonly string[] {

@@ -13,8 +13,10 @@ import {
   policyOf,
   recordNames,
   recordNumber,
+  refusesSql,
   stateOf,
 } from './consent.ts';
+import type { Refusals } from './identifiers.ts';
 import { countrySql, jurisdictionSql, regionSql } from './jurisdiction.ts';
 import { quoteName, quoteText } from './literal.ts';
 
@@ -58,6 +60,8 @@ export class Purposes {
   readonly purposes: readonly string[];
   /** Whether consents can be about one identifier. */
   readonly levels: boolean;
+  /** Purposes for which nobody is sent with an identifier that somebody who refused holds, by their index. */
+  readonly #shared: readonly number[];
   /** Whether records have names. */
   readonly #named: boolean;
   readonly #policy: ConsentPolicy;
@@ -70,9 +74,10 @@ export class Purposes {
     this.#asked = [...new Set(source.purposes)];
     const read = policiesRead(policy, this.#asked);
     this.purposes = source.tables.length === 0 ? [] : read.purposes;
-    this.levels = this.purposes.length > 0 && bindsIdentifiers(source.tables);
-    this.#named = this.purposes.length > 0 && namesRecords(source.tables);
     const policies = this.purposes.flatMap((purpose) => policyOf(policy, purpose) ?? []);
+    this.#shared = policies.flatMap(({ sharedIdentifiers }, i) => (sharedIdentifiers === 'refuse' ? [i] : []));
+    this.levels = this.purposes.length > 0 && (bindsIdentifiers(source.tables) || this.#shared.length > 0);
+    this.#named = this.purposes.length > 0 && namesRecords(source.tables);
     this.#source = {
       ...source,
       purposes: this.purposes,
@@ -84,9 +89,29 @@ export class Purposes {
 
   expressions(): readonly string[] {
     if (this.purposes.length === 0) return [];
-    const customers = `${CONSENT} AS (\n  ${consentStates(this.#source, 'customer')}\n)`;
+    const customers = `${CONSENT} AS (\n  ${consentStates(this.#everybody(), 'customer')}\n)`;
     const records = this.#named ? [`${RECORDS} AS (\n  ${recordNames(this.#source)}\n)`] : [];
     return [customers, ...(this.levels ? this.#levels() : []), ...records];
+  }
+
+  /** Who refused counts whether the rule matches them or not, where their identifiers are sent for nobody. */
+  #everybody(): ConsentSource {
+    return this.#shared.length === 0 ? this.#source : { ...this.#source, wanted: undefined };
+  }
+
+  /** Who refuses, for the identifiers; undefined where no purpose asks. */
+  refusals(): Refusals | undefined {
+    if (this.#shared.length === 0) return undefined;
+    const policies = this.purposes.map((purpose) => policyOf(this.#policy, purpose));
+    return {
+      purposes: this.#shared,
+      customers: `${CONSENT} s`,
+      customer: (i) => {
+        const policy = policies[i];
+        return policy === undefined ? 'TRUE' : refusesSql(decidedSql(policy, stateOf('s', i)));
+      },
+      identifier: (i) => refusesSql(`b.decided_${i}`),
+    };
   }
 
   #levels(): readonly string[] {
@@ -116,7 +141,7 @@ export class Purposes {
   FROM (
     SELECT b.customer_id, b.bound, ${decided.join(', ')}
     FROM (
-  ${consentStates(this.#source, 'identifier')}
+  ${consentStates(this.#everybody(), 'identifier')}
     ) b
     LEFT JOIN ${CONSENT} s ON s.customer_id = b.customer_id
   ) b

@@ -123,7 +123,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     ),
     policy: workspace.identity,
     tick,
-    consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length } : undefined,
+    consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length, refused: consent.refusals() } : undefined,
     wanted: wantedName,
     moved,
   };

@@ -63,11 +63,20 @@ describe('the consent policy', () => {
     `);
   });
 
-  test('refuses a choice about shared identifiers that nothing would act on', () => {
+  test('lets a purpose refuse shared identifiers, where only such are sent as can be compared', () => {
     const text =
       'purposes: { ads_personalisation: { basis: opt-out, shared_identifiers: refuse }, email_marketing: { basis: opt-in }, partner_offers: { basis: opt-in } }\n';
-    expect(seen({ [CONSENT]: text })).toContain('shared_identifiers');
-    expect(load(shopWith({ [CONSENT]: text })).problems.some((problem) => problem.severity === 'error')).toBe(true);
+    const sync = (identifiers: string) => ({
+      [CONSENT]: text,
+      'audiences/a.yaml': `description: all\nowner: a@example.com\nwhere: { is_staff: false }\nsyncs:\n  - { to: meta-eu, identifiers: [${identifiers}] }\n`,
+    });
+    const alone = (changes: Record<string, string>) =>
+      load(shopWith(changes))
+        .problems.filter(({ file }) => file === 'audiences/a.yaml')
+        .map(({ rule, line, column }) => [rule, line, column]);
+    expect(alone(sync('email, maid'))).toEqual([]);
+    expect(alone(sync('email, phone'))).toEqual([['not-comparable', 5, 41]]);
+    expect(load(shopWith(sync('email'))).workspace?.consent.purposes['ads_personalisation']?.sharedIdentifiers).toBe('refuse');
   });
 
   test('says all at once what is wrong in it', () => {

@@ -310,6 +310,33 @@ describe('a list of identifiers (meta)', () => {
     expect(world.held('meta')).toEqual(new Set([emailHash('new@example.com')]));
   });
 
+  it('law 6: takes the address of a household out when one of it refuses, where the purpose says so, and puts it back when they grant', async () => {
+    world = await makeWorld({ syncs: '  - { to: meta, mode: mirror, identifiers: [email] }', destinations: { meta: META } });
+    world.file('policies/consent.yaml', 'purposes: { ads: { basis: opt-in, shared_identifiers: refuse } }\n');
+    const identifiers = [
+      { id: 'a', namespace: 'email', value: 'home@example.com' },
+      { id: 'a', namespace: 'email', value: 'a@example.com' },
+      { id: 'b', namespace: 'email', value: ' Home@Example.com ' },
+    ];
+    const all = [emailHash('home@example.com'), emailHash('a@example.com')];
+    const held = async (consents: Day['consents'], tick: number) => {
+      // Whoever refused need not be in the audience.
+      world.write({
+        customers: [...people('a'), { id: 'b', tier: 'silver', country: 'DE' }],
+        consents: consents ?? [],
+        identifiers,
+      });
+      const report = await world.open((ops) => sync(ops, 'gold', { tick }));
+      expect(report).toMatchObject({ state: 'done' });
+      return world.held('meta');
+    };
+    const refused = { id: 'b', purpose: 'ads', status: 'withdrawn', from: '2026-05-01T00:00:00' };
+    expect(await held(granted('ads', 'a'), T)).toEqual(new Set(all));
+    expect(await held([...granted('ads', 'a'), refused], T + 1)).toEqual(new Set([emailHash('a@example.com')]));
+    const again = { ...refused, status: 'granted', from: '2026-05-02T00:00:00' };
+    expect(await held([...granted('ads', 'a'), refused, again], T + 2)).toEqual(new Set(all));
+  });
+
   it('law 14: counts who has no usable identifier as withheld, and nobody twice', async () => {
     world = await ads();
     world.write({
