@@ -1,4 +1,5 @@
 import { type Evidence, evidenceOf } from '../evidence.ts';
+import { returnedFor } from '../forget/tombstones.ts';
 import type { WithheldReason } from '../delta.ts';
 import type { Basis, Duration, Mode } from '../model.ts';
 import type { Relation, Row, StopEntry } from '../ports.ts';
@@ -237,7 +238,6 @@ async function explainSync(
     matched: 'boolean',
     holdout: 'boolean',
     [`withheld_${index}`]: 'varchar',
-    [`evidence_${index}`]: 'varchar',
     [`hash_${index}`]: 'varchar',
     [`evidence_${index}`]: 'varchar',
     ...(rollout && { [`outside_${index}`]: 'boolean' }),
@@ -258,10 +258,13 @@ async function explainSync(
   const rejected = rejections.find((one) => one['member'] === member);
   const identifiers = await identifiersFor(resolved, index, row, counts);
   const usable = identifiers.some((one) => one.usable > 0);
+  const returned = await returnedFor(ports.store.documents, ports.connectors, ports.memberKey);
+  const entries = (row?.[`identifiers_${index}`] ?? []) as readonly string[];
+  const erased = returned?.(member, entries, (row?.['country'] ?? null) as string | null) === true;
   const withheld = row?.[`withheld_${index}`] ?? null;
   const evidence = evidenceOf(row?.[`evidence_${index}`] as string | null | undefined);
   const reasons: (readonly [WithheldReason, boolean])[] = [
-    ['erased', withheld === 'erased'],
+    ['erased', withheld === 'erased' || erased],
     ['excluded', excluded],
     ['no-consent', withheld === 'no-consent' || (withheld === 'excluded' && evidence !== undefined && !allows(evidence))],
     ['no-identifier', row !== undefined && !usable],
@@ -272,7 +275,7 @@ async function explainSync(
   return {
     destination: destination.name,
     mode: sync.mode,
-    next: decisionOf(candidate, usable, own !== undefined),
+    next: decisionOf(candidate, usable, erased, own !== undefined),
     reasons: reasons.flatMap(([reason, holds]) => (holds ? [reason] : [])),
     consent: row === undefined ? null : consentOf(ports, resolved, row[`consent_${index}`] as string, evidence),
     identifiers,

@@ -14,9 +14,10 @@ export type Next =
  * The decision of a diff (core/run/diff.ts) about one person: what its SQL made of them, and what normalisation adds.
  * @param candidate the row of `candidatesQuery`, undefined for none
  * @param usable whether any identifier of theirs can be sent
+ * @param erased whether one of their identifiers belonged to an erased person
  * @param held whether the ledger has them
  */
-export function decisionOf(candidate: Row | undefined, usable: boolean, held: boolean): Next {
+export function decisionOf(candidate: Row | undefined, usable: boolean, erased: boolean, held: boolean): Next {
   if (candidate === undefined) return { do: held ? 'unchanged' : 'none' };
   const reason = candidate['reason'];
   switch (candidate['op']) {
@@ -26,13 +27,12 @@ export function decisionOf(candidate: Row | undefined, usable: boolean, held: bo
       return { do: 'withhold', why: reason as WithheldReason };
     case 'parked':
       return { do: 'withhold', why: 'parked' };
-    case 'holdout':
-    case 'rollout': {
-      const why = usable ? candidate['op'] : 'no-identifier';
+    default: {
+      const op = candidate['op'];
+      const why = erased ? 'erased' : usable ? (op === 'holdout' || op === 'rollout' ? op : undefined) : 'no-identifier';
+      if (why === undefined) return { do: op === 'add' ? 'add' : 'update' };
+      // Nobody is removed for being outside a rollout: who is held has another op there.
       return held && why !== 'rollout' ? { do: 'remove', why } : { do: 'withhold', why };
     }
-    default:
-      if (usable) return { do: candidate['op'] === 'add' ? 'add' : 'update' };
-      return held ? { do: 'remove', why: 'no-identifier' } : { do: 'withhold', why: 'no-identifier' };
   }
 }

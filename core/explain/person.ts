@@ -2,10 +2,12 @@ import type { Row, StopEntry } from '../ports.ts';
 import { memberKeyOf } from '../receipts/audit.ts';
 import type { RunPorts } from '../run/ports.ts';
 import { linesRelation } from '../run/relations.ts';
+import { returnedMembers } from '../run/stops.ts';
 import { type RowsAtHand, withRows } from '../sql/explain.ts';
 import { quoteText } from '../sql/literal.ts';
 import { MOVED_COLUMNS, movedQuery } from '../sql/merges.ts';
 import { caughtUpQuery, STOP_COLUMNS, STOPS } from '../sql/stops.ts';
+import { ulid } from '../ulid.ts';
 
 /** Who is explained: a customer id may be another one's by now, and others may be theirs. */
 export interface Person {
@@ -36,14 +38,25 @@ export async function personOf(ports: RunPorts, customerId: string, tick: number
   const moved = await where('to_id', id);
   const stands = moved.find((row) => row['stands'] === true)?.['from_id'];
   const keys = [memberKeyOf(ports.memberKey, id), ...moved.map((row) => String(row['member']))];
-  return { id, rowId: stands === undefined ? id : String(stands), keys, moved, stops: await stopsOf(ports, keys, tick) };
+  const stops = [...(await stopsOf(ports, keys, tick)), ...(await returnedRows(ports, keys))];
+  return { id, rowId: stands === undefined ? id : String(stands), keys, moved, stops };
 }
+
+/** Who came back with an identifier of an erased person is one too. */
+async function returnedRows(ports: RunPorts, keys: readonly string[]): Promise<readonly Row[]> {
+  // A folder of a run that is none: what is written of the tombstones is gone with it.
+  const folder = `runs/${ulid(ports.clock.now(), ports.clock.random)}`;
+  const back = await returnedMembers(ports, `${folder}/returned`, keys);
+  await ports.store.files.remove(folder);
+  return back.map(rowOf);
+}
+
+const rowOf = ({ at, member, purpose, why }: StopEntry): Row => ({ member, purpose, why, since: at });
 
 /** Without those that the consents tables have caught up with: a run lifts them first. */
 async function stopsOf(ports: RunPorts, keys: readonly string[], tick: number): Promise<readonly Row[]> {
   const { entries } = await ports.store.stops.since(null);
   const own = [...new Map(entries.map((entry) => [nameOf(entry), entry])).values()].filter(({ member }) => keys.includes(member));
-  const rowOf = ({ at, member, purpose, why }: StopEntry): Row => ({ member, purpose, why, since: at });
   const now = Math.min(tick, ports.clock.now());
   const withdrawn = own.filter(({ why, at, purpose }) => why === 'no-consent' && purpose !== null && at <= now);
   const tables = ports.workspace.tables.filter(({ role }) => role === 'consents');

@@ -1,4 +1,5 @@
 import type { Relation, StopEntry } from '../ports.ts';
+import { quoteText } from '../sql/literal.ts';
 import { caughtUpQuery, STOP_COLUMNS } from '../sql/stops.ts';
 import type { RunPorts } from './ports.ts';
 import { linesRelation } from './relations.ts';
@@ -68,7 +69,12 @@ export async function writeStops(ports: RunPorts, key: string, some: readonly St
   return linesRelation([(await ports.store.files.write(`${key}.jsonl`, lines)).location], STOP_COLUMNS);
 }
 
-async function returnedMembers(ports: RunPorts, prefix: string): Promise<readonly StopEntry[]> {
+/** Who came back with an identifier of an erased person, as entries of the stop list; of some members only, where they are named. */
+export async function returnedMembers(
+  ports: RunPorts,
+  prefix: string,
+  members?: readonly string[],
+): Promise<readonly StopEntry[]> {
   const stones = await ports.store.documents.list<Tombstone>(TOMBSTONE);
   if (stones.length === 0) return [];
   const lines = stones.flatMap(({ id: mark, document }) => [
@@ -78,9 +84,9 @@ async function returnedMembers(ports: RunPorts, prefix: string): Promise<readonl
   const marks = linesRelation([(await ports.store.files.write(`${prefix}/marks.jsonl`, lines)).location], MARK_COLUMNS);
   const { tables, consent } = ports.workspace;
   const source = { tables, consent, tick: ports.clock.now() };
-  const rows = await ports.warehouse.rows(
-    returnedQuery(source, marks, [...strongNamespaces(ports.connectors)].toSorted(), ports.memberKey),
-  );
+  const query = returnedQuery(source, marks, [...strongNamespaces(ports.connectors)].toSorted(), ports.memberKey);
+  const only = members && `SELECT * FROM (\n${query.sql}\n) x WHERE x.member IN (${members.map(quoteText).join(', ')})`;
+  const rows = await ports.warehouse.rows({ ...query, ...(only !== undefined && { sql: only }) });
   const at = stones.reduce((least, { document }) => Math.min(least, document.at), ports.clock.now());
   return rows.map((row): StopEntry => ({ member: String(row['member']), purpose: null, why: 'erased', at }));
 }

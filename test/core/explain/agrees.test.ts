@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { explain } from '../../../core/explain/explain.ts';
+import { hashesOf, markOf, putTombstones } from '../../../core/forget/tombstones.ts';
 import { memberKeyOf } from '../../../core/receipts/audit.ts';
 import { WITHHELD } from '../../../core/delta.ts';
 import { plan, sync } from '../../../core/run/operations.ts';
@@ -100,7 +101,7 @@ async function planned({ ports }: Operations, one: SyncPlan): Promise<ReadonlyMa
 describe('explain says of everybody what a run does with them', () => {
   const asked = Number(process.env.SLUICE_HISTORIES ?? 8);
 
-  it('for random people, merges, stop lists, holdouts, rollouts and modes, over several days', {
+  it('for random people, merges, stop lists, tombstones, holdouts, rollouts and modes, over several days', {
     timeout: 120_000 + asked * 30_000,
   }, async () => {
     await fc.assert(
@@ -111,7 +112,8 @@ describe('explain says of everybody what a run does with them', () => {
         fc.constantFrom(100, 50),
         fc.array(merge, { maxLength: 2 }),
         fc.array(stop, { maxLength: 2 }),
-        async (days, mode, holdout, rollout, merges, stops) => {
+        fc.option(fc.subarray(PEOPLE)),
+        async (days, mode, holdout, rollout, merges, stops, keepers) => {
           const world = await makeWorld({
             syncs: '',
             audience: audienceOf(mode, holdout, rollout),
@@ -122,6 +124,18 @@ describe('explain says of everybody what a run does with them', () => {
             world.file('contracts/changes.yaml', CHANGES);
             world.file('rows/changes.json', merges.map((one) => `${JSON.stringify(one)}\n`).join(''));
             for (const [day, people] of days.entries()) {
+              if (day === 1 && keepers !== null)
+                await world.open(({ ports }) =>
+                  putTombstones(
+                    ports.store.documents,
+                    hashesOf('email', 'm0@x.example', null).map((hash) => ({
+                      mark: markOf(ports.memberKey, 'email', hash),
+                      keepers: keepers.map((id) => memberKeyOf(ports.memberKey, id)),
+                    })),
+                    new Set(),
+                    T,
+                  ),
+                );
               if (day === 1)
                 await world.open(({ ports }) =>
                   ports.store.stops.add(
