@@ -38,16 +38,19 @@ export interface RemoveLine {
   readonly e?: string;
 }
 
-export type RemoveReason =
-  | 'left'
-  | 'expired'
-  | 'erased'
-  | 'excluded'
-  | 'no-consent'
-  | 'no-identifier'
-  | 'holdout'
-  | 'changed'
-  | 'merged';
+/** Why a member is removed, in the order in which reports name them. */
+export const REMOVED = [
+  'left',
+  'expired',
+  'erased',
+  'excluded',
+  'no-consent',
+  'no-identifier',
+  'holdout',
+  'changed',
+  'merged',
+] as const;
+export type RemoveReason = (typeof REMOVED)[number];
 
 export type WithheldReason = 'erased' | 'excluded' | 'no-consent' | 'no-identifier' | 'holdout' | 'rollout' | 'parked';
 /** In the order in which the first one counts. */

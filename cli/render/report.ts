@@ -1,4 +1,4 @@
-import { WITHHELD } from '../../core/delta.ts';
+import { REMOVED, WITHHELD } from '../../core/delta.ts';
 import type { RunState } from '../../core/run/ports.ts';
 import type { RunReport, SyncReport } from '../../core/run/report.ts';
 import type { Terminal } from '../terminal.ts';
@@ -91,7 +91,7 @@ interface Note {
 
 function notesOn(report: RunReport, sync: SyncReport, owner: string | undefined): readonly Note[] {
   const notes: Note[] = [{ text: accounted(report.matched, sync), colour: 'dim' }];
-  const reasons = Object.entries(sync.removeReasons).filter(([, people]) => people > 0);
+  const reasons = REMOVED.map((reason) => [reason, sync.removeReasons[reason] ?? 0] as const).filter(([, people]) => people > 0);
   if (reasons.length > 0) notes.push({ text: `removed because: ${listed(reasons)}`, colour: 'dim' });
   if (sync.rollout !== undefined)
     notes.push({
