@@ -10,9 +10,10 @@ const at = (cell: Cell): string => instant(Date.parse(text(cell)));
 const text = (cell: Cell): string => (typeof cell === 'string' ? cell : '');
 
 /** One receipt a line, oldest first, and what each rests on under it. */
-export function customerAuditText({ members, receipts }: Audit): readonly string[] {
+export function customerAuditText({ members, receipts, erasures }: Audit): readonly string[] {
   const who = members.length > 1 ? `member ${members[0]} and ${plural(members.length - 1, 'merged id')}` : `member ${members[0]}`;
-  if (receipts.length === 0) return [`${who}: nothing was ever sent`];
+  const forgotten = erasures.map(erasureText);
+  if (receipts.length === 0) return [`${who}: nothing was ever sent`, ...forgotten];
   const [header = '', ...lines] = table(
     ['committed', 'audience', 'destination', 'operation', 'fields', 'outcome'].map((title) => ({ title })),
     receipts.map((receipt) => [
@@ -28,7 +29,18 @@ export function customerAuditText({ members, receipts }: Audit): readonly string
     `${who}: ${plural(receipts.length, 'receipt')}`,
     header,
     ...lines.flatMap((line, i) => [line, `  ${termsOf(receipts[i])}`]),
+    ...forgotten,
   ];
+}
+
+/** `Request 4f1c... to forget them: completed 2026-11-22 06:00:00Z; meta-eu erased` */
+function erasureText({ id, status, submittedAt, completedAt, destinations }: Audit['erasures'][number]): string {
+  const when =
+    completedAt === undefined
+      ? `${status.replace('_', ' ')}, asked for ${instant(submittedAt)}`
+      : `${status} ${instant(completedAt)}`;
+  const each = Object.entries(destinations).map(([name, state]) => `${name} ${state}`);
+  return `Request ${id} to forget them: ${when}${each.length === 0 ? '' : `; ${each.join(', ')}`}`;
 }
 
 /** `ads_personalisation, opt-in (DE), granted by web-form record 17 since 2026-01-01, policy 3f2a...; run 01JD...` */

@@ -38,7 +38,9 @@ export async function personOf(ports: RunPorts, customerId: string, tick: number
   const moved = await where('to_id', id);
   const stands = moved.find((row) => row['stands'] === true)?.['from_id'];
   const keys = [memberKeyOf(ports.memberKey, id), ...moved.map((row) => String(row['member']))];
-  const stops = [...(await stopsOf(ports, keys, tick)), ...(await returnedRows(ports, keys))];
+  const listed = await stopsOf(ports, keys, tick);
+  // Who is erased already comes back as nothing else.
+  const stops = listed.some(({ why }) => why === 'erased') ? listed : [...listed, ...(await returnedRows(ports, keys))];
   return { id, rowId: stands === undefined ? id : String(stands), keys, moved, stops };
 }
 

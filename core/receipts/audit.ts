@@ -1,3 +1,4 @@
+import { ERASURE, type Erasure } from '../forget/erasure.ts';
 import { sha256Hex } from '../identifiers.ts';
 import type { Cell, Row } from '../ports.ts';
 import type { RunPorts } from '../run/ports.ts';
@@ -15,8 +16,16 @@ export interface Audit {
   readonly members: readonly string[];
   /** Oldest first. */
   readonly receipts: readonly Receipt[];
+  /** Requests to forget them. */
+  readonly erasures: readonly AuditedErasure[];
   /** Runs whose receipts cannot be read: files that are gone. `sluice audit --verify` says more. */
   readonly unreadable: readonly string[];
+}
+
+/** A request to forget a person, as far as it has come; `sluice forget` says more. Times are epoch milliseconds. */
+export interface AuditedErasure extends Pick<Erasure, 'id' | 'status' | 'submittedAt' | 'completedAt'> {
+  /** How far each destination is. */
+  readonly destinations: Readonly<Record<string, string>>;
 }
 
 /** The key that stands for a customer in ledgers and receipts: 32 hex. */
@@ -27,7 +36,16 @@ export async function auditCustomer(ports: RunPorts, customerId: string, now: nu
   const ids = await idsOf(ports, customerId, now);
   const members = ids.map((id) => memberKeyOf(ports.memberKey, id));
   const { links, unreadable } = await readableLinks(ports, now);
-  return { members, receipts: await receiptsOf(ports, members, links), unreadable };
+  const erasures = (await ports.store.documents.list<Erasure>(ERASURE))
+    .filter(({ document }) => document.person?.members.some((member) => members.includes(member)))
+    .map(({ document: { id, status, submittedAt, completedAt, destinations } }) => ({
+      id,
+      status,
+      submittedAt,
+      ...(completedAt !== undefined && { completedAt }),
+      destinations: Object.fromEntries(Object.entries(destinations).map(([name, { state }]) => [name, state])),
+    }));
+  return { members, receipts: await receiptsOf(ports, members, links), erasures, unreadable };
 }
 
 /** All receipts of some members out of the files of some links. */

@@ -108,6 +108,23 @@ export const GOLDEN: readonly (readonly [title: string, sql: string, expected: C
     `CAST(CAST(date_add('day', -30, TIMESTAMP '2026-03-01 00:00:00') AS date) AS varchar)`,
     '2026-01-30',
   ],
+  [
+    'adds milliseconds to a moment that has them',
+    `date_diff('millisecond', TIMESTAMP '1970-01-01 00:00:00.000', date_add('millisecond', CAST('1767225600123' AS bigint), TIMESTAMP '1970-01-01 00:00:00.000'))`,
+    1767225600123,
+  ],
+  [
+    'adds nothing known to a moment',
+    `date_add('millisecond', CAST(nullif(split_part('granted' || chr(31) || chr(31), chr(31), 2), '') AS bigint), TIMESTAMP '1970-01-01 00:00:00.000') IS NULL`,
+    true,
+  ],
+  ['has nothing past the last part of a text', `nullif(split_part('a' || chr(31) || 'b', chr(31), 3), '') IS NULL`, true],
+  [
+    'finds a name behind a separator',
+    `strpos(chr(30) || array_join(ARRAY['a:1', 'email:2'], chr(30)), chr(30) || 'email:') > 0`,
+    true,
+  ],
+  ['takes an element of an array by its place from 1', `element_at(ARRAY['a', 'b'], 2)`, 'b'],
   ['prints a date', `CAST(DATE '2026-02-03' AS varchar)`, '2026-02-03'],
   ['compares a date with midnight', `CAST(DATE '2026-02-03' AS timestamp) = TIMESTAMP '2026-02-03 00:00:00.000'`, true],
   ['cuts to the month', `CAST(CAST(date_trunc('month', TIMESTAMP '2026-02-03 10:00:00') AS date) AS varchar)`, '2026-02-01'],
