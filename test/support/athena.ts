@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import { type AthenaOptions, openAthena } from '../../warehouses/athena.ts';
 import { systemClock } from '../../stores/system-clock.ts';
 import { type DuckDbEngineOptions, duckDbEngine } from './athena-duckdb.ts';
 import { type AthenaEndpoint, type AthenaEngine, type EndpointOptions, startAthena } from './athena-endpoint.ts';
-import { type S3Server, startS3 } from './s3-server.ts';
+import { startS3 } from './s3-server.ts';
 
 export const BUCKET = 'state';
 export const DATABASE = 'sluice';
@@ -20,7 +21,6 @@ const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
 export interface AthenaWorld {
   readonly root: string;
   readonly endpoint: AthenaEndpoint;
-  readonly s3: S3Server;
   readonly clients: { readonly athena: AthenaClient; readonly s3: S3Client };
   /** An adapter; closed with the world. */
   open(options?: Partial<AthenaOptions>): Warehouse & { usage(): WarehouseUsage };
@@ -33,36 +33,41 @@ export interface AthenaWorld {
 
 export type AthenaWorldOptions = Partial<Omit<EndpointOptions, 'engine' | 'root'>> &
   Partial<Pick<DuckDbEngineOptions, 'columns' | 'setup' | 'versions'>> & {
-    /** Default: DuckDB. */
-    readonly engine?: (root: string, s3: S3Server) => Promise<AthenaEngine>;
+    /** Default: DuckDB over a folder and an S3 of this world's own. */
+    readonly engine?: AthenaEngine;
+    /** Folder of the buckets, and the endpoint of an S3 over it. */
+    readonly root?: string;
+    readonly s3?: string;
   };
 
 export async function openAthenaWorld(options: AthenaWorldOptions = {}): Promise<AthenaWorld> {
-  const root = mkdtempSync(join(tmpdir(), 'sluice-athena-'));
-  for (const bucket of [BUCKET, 'results', 'lake']) mkdirSync(join(root, bucket));
-  const s3 = await startS3(root);
-  const { columns = LAKE_COLUMNS, setup, versions, engine: started, ...rest } = options;
-  const engine = started
-    ? await started(root, s3)
-    : await duckDbEngine({
-        root,
-        bucket: BUCKET,
-        database: DATABASE,
-        columns,
-        ...(setup && { setup: setup.map((statement) => statement.replaceAll('{root}', root)) }),
-        ...(versions && { versions }),
-      });
+  const { columns = LAKE_COLUMNS, setup, versions, engine: given, root: shared, s3: there, ...rest } = options;
+  const root = shared ?? mkdtempSync(join(tmpdir(), 'sluice-athena-'));
+  for (const bucket of [BUCKET, 'results']) mkdirSync(join(root, bucket), { recursive: true });
+  const own = there === undefined ? await startS3(root) : undefined;
+  const engine =
+    given ??
+    (await duckDbEngine({
+      root,
+      bucket: BUCKET,
+      database: DATABASE,
+      columns,
+      ...(setup && { setup }),
+      ...(versions && { versions }),
+    }));
   const endpoint = await startAthena({ workGroup: 'sluice', ...rest, engine, root });
+  const s3 = own?.endpoint ?? there ?? '';
   const clients = {
     athena: new AthenaClient({ endpoint: endpoint.endpoint, region: 'eu-central-1', credentials, maxAttempts: 1 }),
-    s3: new S3Client({ endpoint: s3.endpoint, region: 'eu-central-1', forcePathStyle: true, credentials }),
+    s3: new S3Client({ endpoint: s3, region: 'eu-central-1', forcePathStyle: true, credentials }),
   };
   const opened: Warehouse[] = [];
   let prefixes = 0;
+  const run = randomUUID();
   return {
     root,
     endpoint,
-    s3,
+
     clients,
     open(more = {}) {
       const warehouse = openAthena({
@@ -77,7 +82,7 @@ export async function openAthenaWorld(options: AthenaWorldOptions = {}): Promise
       opened.push(warehouse);
       return warehouse;
     },
-    prefix: () => `s3://${BUCKET}/out/${prefixes++}`,
+    prefix: () => `s3://${BUCKET}/out/${run}/${prefixes++}`,
     read(location) {
       const content = readFileSync(join(root, location.slice('s3://'.length)));
       return (location.endsWith('.gz') ? gunzipSync(content) : content).toString();
@@ -87,8 +92,8 @@ export async function openAthenaWorld(options: AthenaWorldOptions = {}): Promise
       await endpoint.close();
       clients.athena.destroy();
       clients.s3.destroy();
-      await s3.close();
-      rmSync(root, { recursive: true });
+      await own?.close();
+      if (shared === undefined) rmSync(root, { recursive: true });
     },
   };
 }
