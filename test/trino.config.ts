@@ -3,12 +3,26 @@ import { defineConfig } from 'vitest/config';
 /** What needs a real Trino: `npm run test:trino`, after `npm run pre-test:trino`. One server for all files. */
 export default defineConfig({
   test: {
-    include: ['test/**/*.trino.ts'],
     globalSetup: ['test/support/trino/global.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
     maxWorkers: 1,
     allowOnly: false,
     passWithNoTests: false,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'port', include: ['test/**/*.trino.ts'], testTimeout: 120_000, hookTimeout: 120_000 },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'same rows',
+          // Every file here opens DuckDB and gets it with Trino as its shadow.
+          include: ['test/core/sql/{rule,snapshot,gate,delta,bound-consents}.test.ts'],
+          setupFiles: ['test/support/trino/shadow.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
   },
 });

@@ -49,8 +49,11 @@ function timestampText(ms: number): string {
 /** A LIKE pattern that matches the text itself; `%` may be put around it. Use with `ESCAPE '\'`. */
 export const likeText = (text: string): string => text.replace(/[\\%_]/g, (sign) => `\\${sign}`);
 
-/** An array of texts with nothing in it. `ARRAY[]` alone has no type in Trino, and a cast to an array type is no SQL for DuckDB. */
-export const NO_TEXTS = `array_remove(ARRAY[''], '')`;
+/**
+ * An array of texts with nothing in it. `ARRAY[]` alone has no type in Trino, and a cast to an array type is no SQL for DuckDB. Without the
+ * cast its texts would be of type varchar(0), which Trino does not write to a file.
+ */
+export const NO_TEXTS = `array_remove(ARRAY[CAST('' AS varchar)], '')`;
 
 /** Epoch milliseconds of a column of type date or timestamp; NULL stays NULL. */
 export function millisecondsOf(expression: string, column: Pick<Column, 'type' | 'zoned'>): string {

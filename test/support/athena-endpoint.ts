@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 
 /** What runs the SQL behind the endpoint. Addresses are `s3://bucket/key`. Errors are `QueryFailure`. */
 export interface AthenaEngine {
@@ -70,6 +71,8 @@ export interface AthenaEndpoint {
   /** Texts of the queries that were really started, in their order. */
   readonly started: readonly string[];
   readonly stopped: readonly string[];
+  /** What the engine said of queries that failed. */
+  readonly failures: readonly string[];
   /** The next query whose text matches ends with this failure, after it has run where `after` says so. */
   failNext(match: RegExp, failure: QueryFailure, options?: { readonly after?: boolean }): void;
   /** The next requests for an operation are answered with this error instead; 0 times: no more. */
@@ -86,6 +89,7 @@ interface Execution {
   state: 'QUEUED' | 'RUNNING' | 'SUCCEEDED' | 'FAILED' | 'CANCELLED';
   looks: number;
   done: boolean;
+  end?: Promise<void>;
   failure?: QueryFailure;
   result?: EngineResult;
   manifest?: string;
@@ -105,6 +109,7 @@ export async function startAthena(options: EndpointOptions): Promise<AthenaEndpo
   const executions = new Map<string, Execution>();
   const started: string[] = [];
   const stopped: string[] = [];
+  const said: string[] = [];
   const failures: { match: RegExp; failure: QueryFailure; after: boolean }[] = [];
   const refusals: { operation: string; type: string; times: number }[] = [];
   const running: Promise<void>[] = [];
@@ -127,6 +132,7 @@ export async function startAthena(options: EndpointOptions): Promise<AthenaEndpo
       execution.failure =
         error instanceof QueryFailure ? error : new QueryFailure(`GENERIC_INTERNAL_ERROR: ${String(error)}`, { category: 1 });
     }
+    if (execution.failure) said.push(execution.failure.message);
     execution.done = true;
   }
 
@@ -177,11 +183,14 @@ export async function startAthena(options: EndpointOptions): Promise<AthenaEndpo
       const execution: Execution = { id: randomUUID(), sql, token, state: 'QUEUED', looks: 0, done: false, scannedBytes: 0 };
       executions.set(execution.id, execution);
       started.push(sql);
-      running.push(run(execution));
+      execution.end = run(execution);
+      running.push(execution.end);
       return { QueryExecutionId: execution.id };
     },
-    GetQueryExecution(input) {
+    async GetQueryExecution(input) {
       const execution = found(executions, input);
+      // An engine that takes its time is not asked all the time.
+      if (execution.state === 'RUNNING' && held === undefined) await Promise.race([execution.end, wait(1000, undefined, { ref: false })]);
       execution.looks += 1;
       if (execution.state === 'QUEUED' && execution.looks > 1) execution.state = 'RUNNING';
       else if (execution.state === 'RUNNING' && execution.done && held?.test(execution.sql) !== true)
@@ -260,7 +269,7 @@ export async function startAthena(options: EndpointOptions): Promise<AthenaEndpo
     },
   };
 
-  function answer(request: IncomingMessage, body: string, response: ServerResponse): void {
+  async function answer(request: IncomingMessage, body: string, response: ServerResponse): Promise<void> {
     const operation = String(request.headers['x-amz-target'] ?? '').replace(/^AmazonAthena\./, '');
     try {
       if (!(request.headers.authorization ?? '').startsWith('AWS4-HMAC-SHA256 '))
@@ -272,7 +281,7 @@ export async function startAthena(options: EndpointOptions): Promise<AthenaEndpo
       }
       const handler = operations[operation];
       if (handler === undefined) throw refusal('UnknownOperationException', operation);
-      reply(response, 200, handler(JSON.parse(body) as Record<string, unknown>));
+      reply(response, 200, await handler(JSON.parse(body) as Record<string, unknown>));
     } catch (error) {
       const { type = 'InternalServerException', message } = error as Partial<Refusal> & Error;
       reply(response, type === 'InternalServerException' ? 500 : 400, { __type: type, message });
@@ -284,13 +293,14 @@ export async function startAthena(options: EndpointOptions): Promise<AthenaEndpo
     request.setEncoding('utf8').on('data', (chunk: string) => {
       body += chunk;
     });
-    request.on('end', () => answer(request, body, response));
+    request.on('end', () => void answer(request, body, response));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     started,
     stopped,
+    failures: said,
     failNext: (match, failure, { after = false } = {}) => void failures.push({ match, failure, after }),
     refuseNext(operation, type, times = 1) {
       refusals.splice(0);

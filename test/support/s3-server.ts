@@ -30,6 +30,8 @@ export async function startS3(root: string): Promise<S3Server> {
   const requests: string[] = [];
   const faults: { match: RegExp; status: number; code: string; times: number }[] = [];
   const headers = new Map<string, Readonly<Record<string, string>>>();
+  /** Of listed files as they were. */
+  const etags = new Map<string, string>();
   const uploads = new Map<string, Upload>();
   let made = 0;
 
@@ -165,9 +167,11 @@ export async function startS3(root: string): Promise<S3Server> {
       query.get('encoding-type') === 'url' ? (name: string) => encodeURIComponent(name).replaceAll('%2F', '/') : escaped;
     const entries = page.map(([name, key]) => {
       if (key === undefined) return `<CommonPrefixes><Prefix>${coded(name)}</Prefix></CommonPrefixes>`;
-      const { size, mtime } = statSync(pathOf(bucket, key));
-      const etag = escaped(etagOf(readFileSync(pathOf(bucket, key))));
-      return `<Contents><Key>${coded(key)}</Key><LastModified>${mtime.toISOString()}</LastModified><ETag>${etag}</ETag><Size>${size}</Size><StorageClass>STANDARD</StorageClass></Contents>`;
+      const { size, mtime, mtimeMs } = statSync(pathOf(bucket, key));
+      const known = `${bucket}/${key} ${mtimeMs} ${size}`;
+      const etag = etags.get(known) ?? etagOf(readFileSync(pathOf(bucket, key)));
+      etags.set(known, etag);
+      return `<Contents><Key>${coded(key)}</Key><LastModified>${mtime.toISOString()}</LastModified><ETag>${escaped(etag)}</ETag><Size>${size}</Size><StorageClass>STANDARD</StorageClass></Contents>`;
     });
     const more = left.length > page.length;
     const next = more ? `<NextContinuationToken>${escaped(page.at(-1)?.[0] ?? '')}</NextContinuationToken>` : '';

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Cell, Relation, Row, Warehouse } from '../../../core/ports.ts';
 import {
+  CANDIDATE_COLUMNS,
   candidatesQuery,
   LEDGER_COLUMNS,
   LOG_COLUMNS,
@@ -17,6 +18,7 @@ import {
   UPSERT_LINE_COLUMNS,
 } from '../../../core/sql/delta.ts';
 import { generationQuery, rejectionsQuery } from '../../../core/sql/ledger.ts';
+import { NO_TEXTS } from '../../../core/sql/literal.ts';
 import { openDuckDb } from '../../../warehouses/duckdb.ts';
 
 let dir: string;
@@ -33,7 +35,7 @@ afterAll(async () => {
 });
 
 const ids = (list: readonly string[]): string =>
-  list.length === 0 ? `array_remove(ARRAY[''], '')` : `ARRAY[${list.map((id) => `'${id}'`).join(', ')}]`;
+  list.length === 0 ? NO_TEXTS : `ARRAY[${list.map((id) => `'${id}'`).join(', ')}]`;
 
 /** A relation of literal rows, as Parquet. */
 async function rows(
@@ -42,14 +44,14 @@ async function rows(
 ): Promise<Relation> {
   const names = Object.keys(columns);
   const literal = (value: Cell | readonly string[], i: number): string => {
-    const type = (Object.values(columns)[i] ?? 'varchar').replace('array(varchar)', 'varchar[]');
+    const type = Object.values(columns)[i] ?? 'varchar';
     if (Array.isArray(value)) return ids(value as string[]);
+    if (type.startsWith('array')) return `CASE WHEN 1 = 0 THEN ${NO_TEXTS} END`;
     return `CAST(${value === null ? 'NULL' : typeof value === 'string' ? `'${value}'` : JSON.stringify(value)} AS ${type})`;
   };
   if (values.length === 0) return { files: { format: 'parquet', locations: [], rows: 0, bytes: 0 }, columns };
-  const sql = values
-    .map((row) => `SELECT ${row.map((value, i) => `${literal(value, i)} AS ${names[i]}`).join(', ')}`)
-    .join(' UNION ALL ');
+  const list = values.map((row) => `(${names.map((_, i) => literal(row[i] ?? null, i)).join(', ')})`).join(', ');
+  const sql = `SELECT * FROM (VALUES ${list}) AS v (${names.join(', ')})`;
   return { files: await warehouse.materialize({ sql }, join(dir, `rows-${made++}`)), columns };
 }
 
@@ -168,7 +170,7 @@ describe('what is not as the ledger says', () => {
       rejections: await rejectionsOf([]),
     };
     const files = await warehouse.materialize(candidatesQuery(0, 'mirror', base), join(dir, 'c-evidence'));
-    const query = payloadQuery(0, 1, { ...base, candidates: { files, columns: {} } });
+    const query = payloadQuery(0, 1, { ...base, candidates: { files, columns: CANDIDATE_COLUMNS } });
     const found = sorted(await warehouse.rows(query), 'k').map((row) => ['k', 'op', 'raw', 't', 'e'].map((name) => row[name]));
     expect(found).toEqual([
       ['aaa', 'add', [], [], 'granted of aaa'],
@@ -189,7 +191,7 @@ describe('what is not as the ledger says', () => {
         candidatesQuery(0, 'mirror', { ...base, snapshot: hex, ledger: none }),
         join(dir, 'c500'),
       ),
-      columns: {},
+      columns: CANDIDATE_COLUMNS,
     };
     const sets = await warehouse.unload(
       payloadQuery(0, 4, { ...base, snapshot: hex, ledger: none, candidates }),
