@@ -1,6 +1,6 @@
 import { WarehouseError, type Relation } from '../core/ports.ts';
 import { piecesOf } from '../core/sql/hand-written.ts';
-import { LAKE_COLUMNS, LAKE_TABLE } from '../core/sql/lake-tables.ts';
+import { LAKE_TABLE } from '../core/sql/lake-tables.ts';
 import { quoteName, quoteTable, quoteText } from '../core/sql/literal.ts';
 
 /** Where our own files are: the bucket, and the database that has the tables of core/sql/lake-tables.ts over it. */
@@ -22,7 +22,7 @@ export interface Source {
 
 /**
  * The text as Athena runs it: as it is, behind `WITH` expressions that give every name of a table or relation its meaning.
- * @throws WarehouseError of kind `user` for a file outside the bucket or a column that the catalog's tables do not have
+ * @throws WarehouseError of kind `user` for a file outside the bucket
  */
 export function boundText(
   sql: string,
@@ -64,8 +64,6 @@ function relationSelect(sql: string, { files, columns }: Relation, lake: Lake): 
   const used = usedColumns(sql, columns);
   if (files.locations.length === 0)
     return `SELECT ${used.map(([name, type]) => `${nullOf(type)} AS ${quoteName(name)}`).join(', ') || '1 AS none'} WHERE 1 = 0`;
-  const unknown = used.find(([name]) => !Object.hasOwn(LAKE_COLUMNS, name) && !Object.hasOwn(columns, name));
-  if (unknown !== undefined) throw new WarehouseError(`The tables of ${lake.database} have no column "${unknown[0]}".`, 'user');
   const select = `SELECT ${used.map(([name]) => quoteName(name)).join(', ') || '1 AS none'} FROM ${lakeTable(files.format, lake)}`;
   return [...foldersOf(files.locations, lake.bucket)]
     .map(([prefix, paths]) => {

@@ -190,7 +190,8 @@ export async function startAthena(options: EndpointOptions): Promise<AthenaEndpo
     async GetQueryExecution(input) {
       const execution = found(executions, input);
       // An engine that takes its time is not asked all the time.
-      if (execution.state === 'RUNNING' && held === undefined) await Promise.race([execution.end, wait(1000, undefined, { ref: false })]);
+      if (execution.state === 'RUNNING' && held === undefined)
+        await Promise.race([execution.end, wait(1000, undefined, { ref: false })]);
       execution.looks += 1;
       if (execution.state === 'QUEUED' && execution.looks > 1) execution.state = 'RUNNING';
       else if (execution.state === 'RUNNING' && execution.done && held?.test(execution.sql) !== true)
