@@ -178,14 +178,23 @@ const count = (cell: unknown): number => Number(cell ?? 0);
 
 export async function unloadShards(ports: RunPorts, removes: Relation, shards: number, prefix: string): Promise<Shard[]> {
   const sets = await ports.warehouse.unload(removeShardsQuery(shards, removes), ports.store.files.location(prefix), shards);
-  return sets.flatMap((set) =>
-    set.rows === 0
-      ? []
-      : set.locations.map((location) => {
-          const key = ports.store.files.keyOf(location);
-          return { key, log: `${key}.log`, rows: set.rows };
-        }),
-  );
+  const { files } = ports.store;
+  const written: Shard[] = [];
+  for (const [i, set] of sets.entries()) {
+    const [first] = set.locations;
+    if (set.rows === 0 || first === undefined) continue;
+    // An engine may write a shard in several files; it is delivered, logged and counted as one.
+    const key =
+      set.locations.length === 1
+        ? files.keyOf(first)
+        : (await files.write(`${prefix}-whole/${String(i).padStart(2, '0')}.jsonl.gz`, linesOf(ports, set))).key;
+    written.push({ key, log: `${key}.log`, rows: set.rows });
+  }
+  return written;
+}
+
+async function* linesOf(ports: RunPorts, set: FileSet): AsyncIterable<string> {
+  for (const location of set.locations) yield* ports.store.files.lines(ports.store.files.keyOf(location));
 }
 
 /** Everyone who shares an identifier, over however many corners, with somebody who loses one. Null when that is nobody else. */

@@ -86,7 +86,11 @@ describe('law 10: the same rows give the same delta', () => {
       const tick = T + i * DAY;
       const report = await world.open(async (operations) => sync(await around(operations, tick), 'gold', { tick }));
       const held = ['meta', 'webhook'].map((platform) => [...world.held(platform)].toSorted());
-      told.push({ state: report.state, syncs: report.syncs.map(({ seconds: _, ...one }) => one), held });
+      told.push({
+        state: report.state,
+        syncs: report.syncs.map(({ seconds: _, receipts, ...one }) => ({ ...one, receipts: receipts?.rows })),
+        held,
+      });
     }
     return told;
   }
@@ -133,7 +137,11 @@ describe('law 10: the same rows give the same delta', () => {
           ...ports,
           workspace: { ...ports.workspace, tables: ports.workspace.tables.map(inGold) },
           warehouse: lake.open({ asOf: tick }),
-          store: { ...ports.store, files: s3Files({ client: lake.clients.s3, bucket: BUCKET, prefix: 'sluice/' }) },
+          store: {
+            ...ports.store,
+            files: s3Files({ client: lake.clients.s3, bucket: BUCKET, prefix: 'sluice/' }),
+            receipts: s3Files({ client: lake.clients.s3, bucket: BUCKET, prefix: 'receipts/' }),
+          },
         },
       });
     }, second);

@@ -75,7 +75,7 @@ export async function startTrino(s3: string): Promise<Trino> {
     `-Dconfig=${join(dir, 'config.properties')}`,
     `${ROOT}test/support/trino/Main.java`,
   ];
-  const server = spawn('java', args, { cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] });
+  const server = spawn('java', args, { cwd: dir, stdio: ['pipe', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [server.stdout, server.stderr])
     stream.on('data', (data: Buffer) => {
