@@ -11,7 +11,7 @@ import { type AthenaOptions, openAthena } from '../../warehouses/athena.ts';
 import { systemClock } from '../../stores/system-clock.ts';
 import { type DuckDbEngineOptions, duckDbEngine } from './athena-duckdb.ts';
 import { type AthenaEndpoint, type AthenaEngine, type EndpointOptions, startAthena } from './athena-endpoint.ts';
-import { startS3 } from './s3-server.ts';
+import { type S3Server, startS3 } from './s3-server.ts';
 
 export const BUCKET = 'state';
 export const DATABASE = 'sluice';
@@ -21,6 +21,7 @@ const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
 export interface AthenaWorld {
   readonly root: string;
   readonly endpoint: AthenaEndpoint;
+  readonly s3: S3Server;
   readonly clients: { readonly athena: AthenaClient; readonly s3: S3Client };
   /** An adapter; closed with the world. */
   open(options?: Partial<AthenaOptions>): Warehouse & { usage(): WarehouseUsage };
@@ -43,8 +44,8 @@ export type AthenaWorldOptions = Partial<Omit<EndpointOptions, 'engine' | 'root'
 export async function openAthenaWorld(options: AthenaWorldOptions = {}): Promise<AthenaWorld> {
   const { columns = LAKE_COLUMNS, setup, versions, engine: given, root: shared, s3: there, ...rest } = options;
   const root = shared ?? mkdtempSync(join(tmpdir(), 'sluice-athena-'));
-  for (const bucket of [BUCKET, 'results']) mkdirSync(join(root, bucket), { recursive: true });
-  const own = there === undefined ? await startS3(root) : undefined;
+  for (const bucket of [BUCKET, 'results', 'lake']) mkdirSync(join(root, bucket), { recursive: true });
+  const s3 = there === undefined ? await startS3(root) : elsewhere(there);
   const engine =
     given ??
     (await duckDbEngine({
@@ -52,14 +53,13 @@ export async function openAthenaWorld(options: AthenaWorldOptions = {}): Promise
       bucket: BUCKET,
       database: DATABASE,
       columns,
-      ...(setup && { setup }),
+      ...(setup && { setup: setup.map((statement) => statement.replaceAll('{root}', root)) }),
       ...(versions && { versions }),
     }));
   const endpoint = await startAthena({ workGroup: 'sluice', ...rest, engine, root });
-  const s3 = own?.endpoint ?? there ?? '';
   const clients = {
     athena: new AthenaClient({ endpoint: endpoint.endpoint, region: 'eu-central-1', credentials, maxAttempts: 1 }),
-    s3: new S3Client({ endpoint: s3, region: 'eu-central-1', forcePathStyle: true, credentials }),
+    s3: new S3Client({ endpoint: s3.endpoint, region: 'eu-central-1', forcePathStyle: true, credentials }),
   };
   const opened: Warehouse[] = [];
   let prefixes = 0;
@@ -67,7 +67,7 @@ export async function openAthenaWorld(options: AthenaWorldOptions = {}): Promise
   return {
     root,
     endpoint,
-
+    s3,
     clients,
     open(more = {}) {
       const warehouse = openAthena({
@@ -92,8 +92,18 @@ export async function openAthenaWorld(options: AthenaWorldOptions = {}): Promise
       await endpoint.close();
       clients.athena.destroy();
       clients.s3.destroy();
-      await own?.close();
+      await s3.close();
       if (shared === undefined) rmSync(root, { recursive: true });
     },
   };
 }
+
+/** An S3 of another process, which cannot be told to fail. */
+const elsewhere = (endpoint: string): S3Server => ({
+  endpoint,
+  requests: [],
+  fail() {
+    throw new Error('this S3 runs in another process');
+  },
+  close: () => Promise.resolve(),
+});
