@@ -17,8 +17,10 @@ declare module 'vitest' {
   }
 }
 
+let stop = (): Promise<void> => Promise.resolve();
+
 /** One Trino and one S3 for all test files: a server takes ten seconds to start. */
-export default async function start(project: TestProject): Promise<() => Promise<void>> {
+export async function setup(project: TestProject): Promise<void> {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'sluice-lake-')));
   for (const bucket of [BUCKET, 'results', 'metastore']) mkdirSync(join(root, bucket));
   const s3 = await startS3(root);
@@ -32,9 +34,11 @@ export default async function start(project: TestProject): Promise<() => Promise
   project.provide('trino', trino.endpoint);
   project.provide('s3', s3.endpoint);
   project.provide('root', root);
-  return async () => {
+  stop = async () => {
     await trino.close();
     await s3.close();
     rmSync(root, { recursive: true, force: true });
   };
 }
+
+export const teardown = (): Promise<void> => stop();

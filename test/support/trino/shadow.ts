@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { afterAll, inject, vi } from 'vitest';
-import type { DuckDbOptions } from '../../../warehouses/duckdb.ts';
+import type * as DuckDb from '../../../warehouses/duckdb.ts';
 import { type AthenaWorld, BUCKET, openAthenaWorld } from '../athena.ts';
 import { trinoEngine } from './engine.ts';
 import { compared, twin } from './twin.ts';
@@ -18,10 +18,10 @@ const opened = (): Promise<AthenaWorld> =>
   (world ??= openAthenaWorld({ root, s3: inject('s3'), engine: trinoEngine(inject('trino'), root) }));
 
 vi.mock('../../../warehouses/duckdb.ts', async (original) => {
-  const real = await original<typeof import('../../../warehouses/duckdb.ts')>();
+  const real = await original<typeof DuckDb>();
   return {
     ...real,
-    async openDuckDb(options: DuckDbOptions) {
+    async openDuckDb(options: DuckDb.DuckDbOptions) {
       const shadow = await opened();
       return twin(await real.openDuckDb(options), shadow.open(), shadow, inject('trino'));
     },
