@@ -1,4 +1,5 @@
 import { commitTask } from '../core/run/commit.ts';
+import { sweep } from '../core/run/sweep.ts';
 import { deployedPorts, deployedStore, s3Client } from './adapters.ts';
 import { environmentOf } from './environment.ts';
 import { lakeSteps } from './lake.ts';
@@ -7,8 +8,14 @@ import { worker } from './worker.ts';
 const env = environmentOf('commit', process.env);
 const s3 = s3Client();
 
-/** What writes the ledger and its receipts and moves the pointer: it reads none of the company's tables and no secret. */
+/** What writes the ledger and its receipts, moves the pointer, and deletes what is past its period: it reads none of the company's tables and no secret. */
 export const handler = worker(
   async () => deployedPorts(env, deployedStore(env, s3), {}),
-  lakeSteps(env, s3, (ports) => ({ commit: commitTask(ports) })),
+  lakeSteps(env, s3, (ports) => ({
+    commit: commitTask(ports),
+    sweep: async () => {
+      await sweep(ports);
+      return null;
+    },
+  })),
 );

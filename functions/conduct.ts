@@ -33,14 +33,16 @@ export async function conduct({ event, ports, step, durable }: Conducting): Prom
       }
       return null;
     };
+    let out = false;
     try {
       await step(`${prefix}hold`, () => each('hold'));
       return await fn();
     } catch (error) {
-      // Another part goes on under the same leases.
-      if (error instanceof OutOfOperations) throw error;
-      await step(`${prefix}give back`, () => each('release').catch(() => null));
+      out = error instanceof OutOfOperations;
       throw error;
+    } finally {
+      // Another part goes on under the same leases.
+      if (!out) await step(`${prefix}give back`, () => each('release').catch(() => null));
     }
   };
 

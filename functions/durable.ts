@@ -10,6 +10,8 @@ import type { Answered, Asked } from './worker.ts';
 export type AwsTasks = Tasks & {
   /** Law 11: refuses a plan with somebody in it who may not be sent any more. Reads tables. */
   withdrawn(input: { readonly run: string; readonly audience: string; readonly now: number }): Promise<null>;
+  /** Deletes what our own storage has kept past its period. */
+  sweep(input: { readonly run: string; readonly audience: string }): Promise<null>;
   /** Tells the outcome of a run. */
   publish(input: PublishInput): Promise<null>;
 };

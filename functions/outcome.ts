@@ -31,3 +31,9 @@ export function outcomeOf(error: unknown, event: Pick<RunEvent, 'until'>): Outco
   if (name === 'LeaseHeld' && event.until === 'record') return { ended: 'overlapped', error: name, message };
   return { ended: REFUSALS.has(name) ? 'refused' : 'failed', error: name, message };
 }
+
+export const UNFORESEEN: Outcome = {
+  ended: 'failed',
+  error: 'Unforeseen',
+  message: 'The run failed in a way nobody foresaw. Its log says where.',
+};

@@ -6,10 +6,10 @@ import { conduct } from './conduct.ts';
 import { goOnIn } from './continuation.ts';
 import { durableOver, OPERATIONS, OutOfOperations, stepOver } from './durable.ts';
 import { environmentOf } from './environment.ts';
-import { TaskFailed } from './failure.ts';
 import { log } from './log.ts';
-import { type Outcome, outcomeOf } from './outcome.ts';
+import { type Outcome, outcomeOf, UNFORESEEN } from './outcome.ts';
 import { partName, runEventOf } from './run-event.ts';
+import { workersOf } from './places.ts';
 import { LEASE_MS } from './worker.ts';
 
 const env = environmentOf('run', process.env);
@@ -25,25 +25,19 @@ export const handler = withDurableExecution(async (given: unknown, context: Dura
     holder: name,
     execution: partName(name, event.part),
     here: { guard: guardTask(ports), plan: planTask(ports), record: recordTask(ports) },
-    workers: {
-      gate: env.SLUICE_MATERIALIZE,
-      materialize: env.SLUICE_MATERIALIZE,
-      withdrawn: env.SLUICE_MATERIALIZE,
-      recheck: env.SLUICE_MATERIALIZE,
-      diff: env.SLUICE_DIFF,
-      begin: env.SLUICE_DELIVER,
-      deliver: env.SLUICE_DELIVER,
-      finish: env.SLUICE_DELIVER,
-      commit: env.SLUICE_COMMIT,
-      publish: env.SLUICE_PUBLISH,
-    },
+    workers: workersOf(env),
   };
   const durable = (prefix: string) => durableOver(context, places, allowance, prefix);
-  const tell = (outcome: Outcome) =>
-    durable('').call('publish', 'publish', { run, audience, owner: ports.workspace.audiences[audience]?.owner ?? '', outcome });
+  const owner = ports.workspace.audiences[audience]?.owner ?? '';
+  // Beside the allowance: the end of a run is told and tidied up, however long it was.
+  const last = durableOver(context, places, { left: 40 });
+  const tell = (outcome: Outcome) => last.call('publish', 'publish', { run, audience, owner, outcome });
   const step = stepOver(context, allowance);
   try {
     const outcome: Outcome = { ended: 'report', report: await conduct({ event, ports, step, durable }) };
+    // What is kept too long for a day more is no reason to fail a run that is done.
+    if (event.until === 'record')
+      await last.call('sweep', 'sweep', { run, audience }).catch(() => log.warn('nothing could be swept', { run, audience }));
     // Nobody waits for the news of a plan but who asked for it.
     if (event.until !== 'plan') await tell(outcome).catch(() => log.error('nobody could be told', { run, audience }));
     return outcome;
@@ -51,13 +45,7 @@ export const handler = withDurableExecution(async (given: unknown, context: Dura
     if (error instanceof OutOfOperations) return { ended: 'continued', execution: await goOnIn(event, env.SLUICE_RUN, context) };
     const outcome = outcomeOf(error, event);
     if (outcome === undefined || outcome.ended === 'failed') await tell(outcome ?? UNFORESEEN).catch(() => undefined);
-    if (outcome === undefined || !(error instanceof TaskFailed)) throw error;
+    if (outcome === undefined) throw error;
     return outcome;
   }
 });
-
-const UNFORESEEN: Outcome = {
-  ended: 'failed',
-  error: 'Unforeseen',
-  message: 'The run failed in a way nobody foresaw. Its log says where.',
-};

@@ -102,11 +102,11 @@ export async function deploy(): Promise<Deployed> {
   sns.destroy();
   await moto.secrets.send(new CreateSecretCommand({ Name: 'sluice/member-key', SecretString: MEMBER_KEY }));
 
-  const audience = (tier: string, to: string): string => `description: everybody with a ${tier} card
+  const audience = (tier: string, to: string, removed = 1000): string => `description: everybody with a ${tier} card
 owner: crm@example.com
 where: { tier: ${tier} }
 schedule: every day at 06:00 UTC
-guardrails: { max_removed: { percent: 100, floor: 1000 }, min_size: 0 }
+guardrails: { max_removed: { percent: 10, floor: ${removed} }, min_size: 0 }
 syncs:
   - ${to}
 `;
@@ -122,6 +122,7 @@ budget: { requests: 1000, per: second, concurrency: 4 }
       'audiences/both.yaml',
       audience('both', '{ to: meta, mode: mirror, identifiers: [email] }\n  - { to: braze, mode: mirror }'),
     ],
+    ['audiences/bronze.yaml', audience('bronze', '{ to: braze, mode: mirror }', 1)],
     ['audiences/gold.yaml', audience('gold', '{ to: meta, mode: mirror, identifiers: [email] }')],
     ['audiences/silver.yaml', audience('silver', '{ to: braze, mode: mirror }')],
     [

@@ -3,7 +3,7 @@ import { sha256Hex } from '../../core/identifiers.ts';
 import type { RunDocument } from '../../core/run/ports.ts';
 import type { RunReport } from '../../core/run/report.ts';
 import type { Outcome } from '../../functions/outcome.ts';
-import { type RunEvent, scheduledRun } from '../../functions/run-event.ts';
+import { partName, type RunEvent, scheduledRun } from '../../functions/run-event.ts';
 import type { Execution, LambdaService } from '../support/lambda.ts';
 import { type Deployed, deploy, type Rows } from './deployed.ts';
 
@@ -261,14 +261,40 @@ describe('a plan', () => {
     expect(world.held('meta')).toEqual(hashes('i', 'k'));
   });
 
-  it('goes on in the next execution when its operations are used up, and does nothing twice', async () => {
-    const ids = Array.from({ length: 300 }, (_, i) => `t${i}`);
+  it('that its guardrails hold waits for a person: nothing is sent, nobody is kept out, and the approval sends exactly it', async () => {
+    const lambda = await world.lambda();
+    world.rows(people('bronze', 'm', 'n', 'o', 'p'));
+    reportOf((await fire(lambda, 'bronze')).at(-1));
+    world.rows(people('bronze', 'm'));
+    const at = tick();
+    const held = reportOf((await fire(lambda, 'bronze', at)).at(-1));
+    expect(held).toMatchObject({ state: 'held', code: 3, held: expect.stringContaining('would remove 3 of 4 members') });
+    const { run, name } = scheduledRun('bronze', at);
+    expect(held.run).toBe(run);
+    // Under the clock of now: a plan of a tick long past is too old to be approved.
+    const event: RunEvent = { ...scheduledRun('bronze', new Date().toISOString()), until: 'plan' };
+    expect(await start(lambda, event)).toMatchObject({ report: { state: 'held' } });
+    const refused = await start(lambda, { ...event, until: 'send', name: `${event.name}-send` });
+    expect(refused).toMatchObject({ ended: 'refused', error: 'PlanHeld' });
+    const approved = await start(lambda, { ...event, until: 'send', approved: true, name: `${event.name}-yes` });
+    expect(approved).toMatchObject({ ended: 'report', report: { state: 'done', syncs: [{ remove: 3, members: 1 }] } });
+    expect(name).not.toBe(event.name);
+  });
+
+  it('goes on in the next execution when its operations are used up, under the same leases, and loses nobody', async () => {
+    const ids = Array.from({ length: 1_800 }, (_, i) => `t${i}`);
     world.rows(people('silver', ...ids));
-    world.sandbox.platform('braze').faults({ kind: 'slow', ms: 500 });
+    world.sandbox.platform('braze').faults({ kind: 'slow', ms: 1_500 });
+    const lambda = await world.lambda({}, { deliver: { timeoutMs: 76_000 } });
     const event: RunEvent = { ...scheduledRun('silver', new Date().toISOString()), operations: 20 };
-    const last = await start(await world.lambda({}, { deliver: { timeoutMs: 76_000 } }), event);
+    const last = await start(lambda, event);
     world.sandbox.platform('braze').faults();
-    expect(last).toMatchObject({ ended: 'report', report: { state: 'done' } });
-    expect(world.held('braze')).toEqual(new Set(ids));
+    const names = lambda.executions.map(({ name }) => name);
+    expect(names.length).toBeGreaterThan(1);
+    expect(names).toEqual(names.map((_, i) => partName(event.name, i + 1)));
+    expect(outcomeOf(lambda.executions[0]!)).toEqual({ ended: 'continued', execution: partName(event.name, 2) });
+    for (const { operations } of lambda.executions) expect(operations.size).toBeLessThanOrEqual(20 + 4);
+    expect(last).toMatchObject({ ended: 'report', report: { state: 'done', run: event.run, syncs: [{ members: 1_800 }] } });
+    expect(new Set([...world.held('braze')].filter((id) => id.startsWith('t')))).toEqual(new Set(ids));
   });
 });
