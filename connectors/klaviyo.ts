@@ -174,7 +174,17 @@ export const klaviyo: Connector<Settings, Secret> = {
       batch,
       sent.filter((index) => !refused.has(index)),
     );
-    return outcomes(batch, new Map([...refused].map(([index, why]) => [index, { kind: 'rejected', reason: why }])));
+    const taken = await takeOver(
+      context,
+      batch,
+      [...refused].flatMap(([index, why]) => (DUPLICATE.test(why) ? [index] : [])),
+    );
+    return outcomes(
+      batch,
+      new Map(
+        [...refused].map(([index, why]) => [index, taken.has(index) ? retry('id-changed') : { kind: 'rejected', reason: why }]),
+      ),
+    );
   },
 
   // https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling, read 2026-11-22: the state of the minute, in every answer but a 429.
@@ -392,6 +402,38 @@ async function lookUp(context: KlaviyoContext, externalIds: readonly string[], f
   }
 }
 
+/** The address belongs to a profile with another external id. */
+const DUPLICATE = /^duplicate_profile\b/;
+
+/**
+ * Gives the profile of an id that was merged into a member the member's external id, where the two share the address and the member has no
+ * profile yet. Returns the rows worth another try. https://developers.klaviyo.com/en/docs/update_profile_properties_via_api, read 2026-11-25.
+ */
+async function takeOver(context: KlaviyoContext, batch: Batch, rows: readonly number[]): Promise<ReadonlySet<number>> {
+  const merged = rows.filter((row) => (batch.items[row]?.member.formerly?.length ?? 0) > 0);
+  const found = new Map<string, Profile>();
+  const formerly = (row: number): readonly string[] => batch.items[row]?.member.formerly ?? [];
+  await lookUp(
+    context,
+    merged.flatMap((row) => [externalIdOf(batch, row), ...formerly(row)]),
+    found,
+  );
+  const taken = new Set<number>();
+  for (const row of merged) {
+    const external_id = externalIdOf(batch, row);
+    const address = valueOf(batch.items[row]?.member.identifiers ?? [], 'email');
+    const old = formerly(row).find((one) => address !== undefined && found.get(one)?.email?.toLowerCase() === address);
+    const profile = old === undefined ? undefined : found.get(old);
+    if (profile === undefined || found.has(external_id)) continue;
+    const data = { type: 'profile', id: profile.id, attributes: { external_id } };
+    const response = await call(context, 'PATCH', `/api/profiles/${encodeURIComponent(profile.id)}`, { data });
+    if (response.status === 200) taken.add(row);
+    // What Klaviyo refuses here stays refused, with the reason of the import.
+    else if (![400, 404, 409].includes(response.status)) throw failure(response, context);
+  }
+  return taken;
+}
+
 /** Quoted values, as many as a filter and a URL take. */
 function* chunks(externalIds: readonly string[]): Generator<string[]> {
   let values: string[] = [];
@@ -429,7 +471,12 @@ const importErrorsAnswer = z.object({
   links: z.object({ next: z.string().nullish() }).nullish(),
 });
 
-const call = (context: KlaviyoContext, method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<HttpResponse> =>
+const call = (
+  context: KlaviyoContext,
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+  path: string,
+  body?: unknown,
+): Promise<HttpResponse> =>
   context.http({
     method,
     url: `${context.endpoint}${path}`,

@@ -102,6 +102,7 @@ const listInput = z.strictObject({
     attributes: z.strictObject({ name: z.string().min(1), opt_in_process: z.enum(['double_opt_in', 'single_opt_in']).nullish() }),
   }),
 });
+const changeInput = z.strictObject({ data: profileInput });
 const relations = z.strictObject({ data: z.array(ref('profile')).min(1) });
 const suppressions = z.strictObject({
   data: z.strictObject({
@@ -204,6 +205,7 @@ export const klaviyo = standIn<State>({
     'GET /api/lists/{id}': showList,
     'DELETE /api/lists/{id}/relationships/profiles': removeFromList,
     'GET /api/profiles': findProfiles,
+    'PATCH /api/profiles/{id}': changeProfile,
     'POST /api/profile-bulk-import-jobs': startImport,
     'GET /api/profile-bulk-import-jobs/{id}': showImport,
     'GET /api/profile-bulk-import-jobs/{id}/import-errors': showImportErrors,
@@ -312,6 +314,20 @@ function findProfiles(call: Call<State>): Reply {
     .slice(0, size)
     .map(([id, { external_id, email }]) => ({ type: 'profile', id, attributes: { external_id, email } }));
   return answer(200, { data, links: { next: null } });
+}
+
+/** https://developers.klaviyo.com/en/docs/update_profile_properties_via_api, read 2026-11-25: no two profiles have one external id. */
+function changeProfile(call: Call<State>): Reply {
+  require(call, 'profiles:write');
+  const { data } = call.parse(changeInput);
+  const id = call.params.id ?? '';
+  if (data.id !== id) return failed(400, 'invalid', 'The id of the body is another one.');
+  if (!call.state.profiles.has(id)) return failed(404, 'not_found', 'A profile with the given id does not exist.');
+  const { external_id: external } = data.attributes;
+  const taken = [...call.state.profiles].some(([other, one]) => other !== id && external != null && one.external_id === external);
+  if (taken) return failed(409, 'duplicate_profile', 'A profile already exists with one of these identifiers.');
+  write(call.state, id, data);
+  return answer(200, { data: { type: 'profile', id } });
 }
 
 function startImport(call: Call<State>): Reply {

@@ -186,19 +186,24 @@ describe('a merge at a platform that holds a record a person', () => {
     expect(world.held('webhook')).toEqual(new Set());
   });
 
-  it('keeps the one contact of an address at HubSpot, which has none twice: it becomes the survivor’s', async () => {
-    world = await makeWorld({
-      merges: true,
-      syncs: '  - { to: crm, mode: mirror, identifiers: [email] }',
-      destinations: { crm: `connector: hubspot\npurpose: ads\nsettings: {}\nsecret: hubspot\n${BUDGET}` },
-    });
-    world.write({ customers: people('a'), consents: granted('a'), identifiers: [mail('a', 'a')] });
-    await run();
-    expect(world.held('hubspot')).toEqual(new Set(['a']));
-    world.write({ customers: people('b'), consents: granted('a'), identifiers: [mail('b', 'a')], changes: [merge('a', 'b')] });
-    expect((await run()).syncs[0]).toMatchObject({ add: 1, remove: 1, outcomes: { delivered: 2, rejected: 0 } });
-    expect(world.held('hubspot')).toEqual(new Set(['b']));
-  });
+  it.each(['hubspot', 'klaviyo'])(
+    'keeps the one record of an address at %s, which has none twice: it becomes the survivor’s',
+    async (crm) => {
+      world = await makeWorld({
+        merges: true,
+        syncs: '  - { to: crm, mode: mirror, identifiers: [email] }',
+        destinations: { crm: `connector: ${crm}\npurpose: ads\nsettings: {}\nsecret: crm\n${BUDGET}` },
+        speed: 10,
+      });
+      world.write({ customers: people('a'), consents: granted('a'), identifiers: [mail('a', 'a')] });
+      await run();
+      expect(world.held(crm)).toEqual(new Set(['a']));
+      world.write({ customers: people('b'), consents: granted('a'), identifiers: [mail('b', 'a')], changes: [merge('a', 'b')] });
+      expect((await run()).syncs[0]).toMatchObject({ add: 1, remove: 1, outcomes: { delivered: 2, rejected: 0 } });
+      expect(world.held(crm)).toEqual(new Set(['b']));
+      expect((await run()).syncs[0]).toMatchObject({ unchanged: 1, requests: 0 });
+    },
+  );
 
   it('back and forth ends at the last word', async () => {
     world = await mirror('webhook');
