@@ -1,5 +1,5 @@
 import { REMOVED, WITHHELD } from '../../core/delta.ts';
-import type { RunState } from '../../core/run/ports.ts';
+import type { Demanded, RunState } from '../../core/run/ports.ts';
 import type { RunReport, SyncReport } from '../../core/run/report.ts';
 import type { Terminal } from '../terminal.ts';
 import { type Cell, count, duration, plural, table } from './table.ts';
@@ -98,6 +98,7 @@ function notesOn(report: RunReport, sync: SyncReport, owner: string | undefined)
       text: `rolled out to ${sync.rollout} %: ${count(sync.withheld.rollout)} more would be sent, and members outside it stay as they are`,
       colour: 'dim',
     });
+  if (sync.demanded !== undefined) notes.push({ text: demandedText(sync.demanded), colour: 'dim' });
   if (sync.resent > 0)
     notes.push({
       text: `${count(sync.resent)} of the updates repeat an identifier that somebody else's removal took`,
@@ -123,6 +124,10 @@ function notesOn(report: RunReport, sync: SyncReport, owner: string | undefined)
   }
   return notes;
 }
+
+/** `refused or erased: 3 removed, within 44 h 0 min of the record (half of them 2 h 5 min)` */
+export const demandedText = ({ removed, p50Ms, maxMs }: Demanded): string =>
+  `refused or erased: ${count(removed)} removed, within ${duration(maxMs / 1000)} of the record (half of them ${duration(p50Ms / 1000)})`;
 
 const listed = (entries: readonly (readonly [string, number])[]): string =>
   entries.map(([name, value]) => `${name} ${count(value)}`).join(', ');

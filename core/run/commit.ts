@@ -2,6 +2,7 @@ import type { LedgerFile, Pointer } from '../ports.ts';
 import { LOG_COLUMNS, REMOVE_LINE_COLUMNS, UPSERT_LINE_COLUMNS } from '../sql/delta.ts';
 import {
   type DeliveryRelations,
+  demandedSinceQuery,
   generationQuery,
   ledgerCountsQuery,
   outcomesQuery,
@@ -10,6 +11,7 @@ import {
 } from '../sql/ledger.ts';
 import { writeReceipts } from '../receipts/write.ts';
 import { receiptsQuery } from '../sql/receipts.ts';
+import { ulidTime } from '../ulid.ts';
 import { attemptOf, rowsOf } from './diff.ts';
 import { holdLease } from './lease.ts';
 import { sealed } from './ledger-check.ts';
@@ -49,9 +51,27 @@ export function commitTask(ports: RunPorts): Tasks['commit'] {
       requests: input.requests,
       members: pointer?.members.files.rows ?? 0,
       ...(receipts && { receipts }),
+      ...(await demandedOf(ports, input, relations)),
       ...(failure && { error: failure }),
     };
   };
+}
+
+/**
+ * How long it took from the record of a refusal, or the request of an erasure, to the removal: as of the tick, and the time the run has taken
+ * since it began.
+ */
+async function demandedOf(
+  ports: RunPorts,
+  { run, tick }: CommitInput,
+  relations: DeliveryRelations,
+): Promise<Pick<SyncResult, 'demanded'>> {
+  const [row] = await ports.warehouse.rows(demandedSinceQuery(relations));
+  const removed = Number(row?.['n'] ?? 0);
+  if (removed === 0) return {};
+  const at = tick + Math.max(0, ports.clock.now() - ulidTime(run));
+  const since = (cell: unknown): number => Math.max(0, at - Number(cell ?? at));
+  return { demanded: { removed, p50Ms: since(row?.['middle']), maxMs: since(row?.['oldest']) } };
 }
 
 /** A delivery of which nothing arrived is a failure, whatever the answers were called one by one. */

@@ -10,7 +10,7 @@ import { closeInterrupted, interruptedRun } from './interrupted.ts';
 import { holdLease, withLeases } from './lease.ts';
 import { assertLedgerWhole, LedgerDamaged, sealed } from './ledger-check.ts';
 import { PointerDamaged } from '../pointer-damaged.ts';
-import type { JournalFor, RunDocument, RunInput, RunPorts, SyncPlan } from './ports.ts';
+import type { Demanded, JournalFor, RunDocument, RunInput, RunPorts, SyncPlan } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { stopRefused, withheldSince } from './recheck.ts';
 import { rejectionRelation, UnknownName } from './relations.ts';
@@ -199,6 +199,8 @@ export interface SyncStatus {
   readonly generation: string | null;
   /** Tick of the current generation, epoch ms. */
   readonly at: number | null;
+  /** Removals that people demanded in the runs that are kept; the median is of the runs' medians, each as often as it removed. */
+  readonly demanded: Demanded | null;
   readonly lastRun: { readonly id: string; readonly state: RunDocument['state']; readonly tick: number } | null;
   readonly damaged?: string;
 }
@@ -235,12 +237,26 @@ export async function status({ ports }: Operations, audiences?: readonly string[
         parked: parked.map((row) => ({ reason: String(row['reason']), count: Number(row['n']) })),
         generation: pointer?.generation ?? null,
         at: pointer?.at ?? null,
+        demanded: demandedIn(runs, audience.name, one.to),
         lastRun: last ? { id: last.id, state: last.document.state, tick: last.document.of.tick } : null,
         ...(damaged !== undefined && { damaged }),
       });
     }
   }
   return all;
+}
+
+function demandedIn(runs: readonly { readonly document: RunDocument }[], audience: string, destination: string): Demanded | null {
+  const found = runs
+    .filter(({ document }) => document.of.audience === audience)
+    .flatMap(({ document }) => (document.report as RunReport | undefined)?.syncs ?? [])
+    .flatMap((sync) => (sync.destination === destination && sync.demanded !== undefined ? [sync.demanded] : []))
+    .toSorted((a, b) => a.p50Ms - b.p50Ms);
+  const removed = found.reduce((sum, one) => sum + one.removed, 0);
+  let seen = 0;
+  const middle = found.find((one) => (seen += one.removed) * 2 >= removed);
+  if (middle === undefined) return null;
+  return { removed, p50Ms: middle.p50Ms, maxMs: Math.max(...found.map((one) => one.maxMs)) };
 }
 
 export interface HistoryEntry {

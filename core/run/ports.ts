@@ -136,7 +136,16 @@ export interface SyncCounts {
 
 export type OutcomeCounts = Readonly<Record<Outcome['kind'], number>>;
 
+/** Removals that people demanded, and how long each took from its record: half of them at most `p50Ms`, all of them at most `maxMs`. */
+export interface Demanded {
+  readonly removed: number;
+  readonly p50Ms: number;
+  readonly maxMs: number;
+}
+
 export interface SyncResult {
+  /** Left out when nobody demanded a removal. */
+  readonly demanded?: Demanded;
   readonly outcomes: OutcomeCounts;
   readonly rejections: readonly { readonly reason: string; readonly count: number }[];
   /** Requests really made. */

@@ -34,6 +34,8 @@ export interface SyncReport {
   readonly error?: Failure;
   /** Where the receipts of what was sent are. */
   readonly receipts?: SyncResult['receipts'];
+  /** Of the removals, those that people demanded, with the time from the record to the removal. */
+  readonly demanded?: SyncResult['demanded'];
   /** Members in the ledger afterwards (before, for a plan). */
   readonly members: number;
   /** Percent of the customers for whom the sync acts; left out for all. */
@@ -120,6 +122,7 @@ function syncReport(audience: string, matched: number, plan: SyncPlan, result: S
     ...(plan.rollout !== undefined && plan.rollout.now < 100 && { rollout: plan.rollout.now }),
     ...(result && { outcomes: result.outcomes, rejections: result.rejections }),
     ...(result?.receipts && { receipts: result.receipts }),
+    ...(result?.demanded && { demanded: result.demanded }),
     ...(result?.error && { error: result.error }),
   };
 }

@@ -103,7 +103,7 @@ export function candidatesQuery(sync: number, mode: Mode, relations: DiffRelatio
 
 /** Counts of the candidates by op, reason, held, matched and demanded; `n` rows each. */
 export const candidateCountsQuery = (candidates: Relation): Query => ({
-  sql: 'SELECT op, reason, held, matched, demanded, count(*) AS n FROM candidates GROUP BY op, reason, held, matched, demanded',
+  sql: 'SELECT op, reason, held, matched, demanded, count(*) AS n FROM candidates GROUP BY op, reason, held, matched, demanded ORDER BY 1, 2, 3, 4, 5',
   relations: { candidates },
 });
 

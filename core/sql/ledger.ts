@@ -1,6 +1,7 @@
 import type { Query, Relation } from '../ports.ts';
 import { NOT_SENT } from '../delivery/outcome-log.ts';
 import { NO_TEXTS } from './literal.ts';
+import { demandedSql } from './stops.ts';
 
 /** What a delivery did, as relations: the removes of the plan, the upserts of the plan, and the outcome logs of both. */
 export interface DeliveryRelations {
@@ -106,6 +107,22 @@ LEFT JOIN now n ON n.member = r.member
 WHERE n.member IS NULL OR n.o IN ('retry', 'unknown')`;
   return { sql, relations: { rejections, snapshot, upserts, upsert_log } };
 }
+
+/**
+ * When the act that demanded each removal began, of those that took place: `n` of them, `oldest`, and `middle` (epoch ms). One row, `n` NULL
+ * when nobody demanded one.
+ */
+export const demandedSinceQuery = ({ removes, remove_log }: Pick<DeliveryRelations, 'removes' | 'remove_log'>): Query => ({
+  sql: `WITH gone AS (
+  SELECT ${demandedSql('r.e')} AS since
+  FROM removes r LEFT JOIN (${answersOf('remove_log')}) o ON o.k = r.k
+  WHERE r.why IN ('erased', 'no-consent') AND (cardinality(r.ids) = 0 OR o.o IN ${TAKEN})
+), known AS (
+  SELECT since, row_number() OVER (ORDER BY since) AS i, count(*) OVER () AS n FROM gone WHERE since IS NOT NULL
+)
+SELECT max(n) AS n, min(since) AS oldest, max(CASE WHEN i = (n + 1) / 2 THEN since END) AS middle FROM known`,
+  relations: { removes, remove_log },
+});
 
 /** Rejections after a removal that has no snapshot: those of everybody who was not taken out. Columns REJECTION_COLUMNS. */
 export const rejectionsLeftQuery = ({ rejections, removes }: DeliveryRelations): Query => ({
