@@ -303,7 +303,7 @@ async function closeAll(ports: RunPorts): Promise<ReadonlySet<string>> {
   const busy = new Set<string>();
   for (const { document } of await ports.store.documents.list<RunDocument>('run')) {
     if (document.state !== 'delivering') continue;
-    const destinations = document.plans.map((one) => one.destination);
+    const destinations = document.of.destinations ?? document.plans.map((one) => one.destination);
     try {
       await withLeases(ports, document.of, destinations, () => closeInterrupted(ports, document));
     } catch (error) {

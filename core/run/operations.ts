@@ -178,7 +178,7 @@ async function carryOn(ops: Operations, audience: string): Promise<RunReport | u
   const interrupted = await interruptedRun(ports, audience);
   if (interrupted === undefined) return undefined;
   const { id, document, young } = interrupted;
-  const destinations = document.plans.map((one) => one.destination);
+  const destinations = document.of.destinations ?? document.plans.map((one) => one.destination);
   return withLeases(ports, document.of, destinations, async () => {
     if (young) await stopRefused(ports, document, ports.clock.now());
     if (young)

@@ -39,17 +39,23 @@ export async function removeFrom(given: RunPorts, removal: Removal): Promise<Run
   const run = ulid(ports.clock.now(), ports.clock.random);
   const of = { run, audience, tick, destinations: [destination] };
   return withLeases(ports, of, [destination], async () => {
-    const plan = await planRemoval(ports, run, removal);
-    if (plan === undefined) return undefined;
-    const document: RunDocument = {
+    const begun: RunDocument = {
       of,
       digest: ports.digest,
       state: 'delivering',
       snapshot: NO_SNAPSHOT,
-      plans: [plan],
+      plans: [],
       removal: true,
     };
-    // Before anything is sent: whoever comes after a crash finds it.
+    // Before anything is written: whoever comes after a crash finds it, and its files.
+    await ports.store.documents.put('run', run, begun);
+    const plan = await planRemoval(ports, run, removal);
+    if (plan === undefined) {
+      await ports.store.files.remove(`runs/${run}`);
+      await ports.store.documents.remove('run', run);
+      return undefined;
+    }
+    const document: RunDocument = { ...begun, plans: [plan] };
     await ports.store.documents.put('run', run, document);
     if (removal.answers !== undefined) await writeAnswers(ports, plan.removeShards, removal.answers);
     const result =
