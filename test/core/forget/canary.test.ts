@@ -68,7 +68,7 @@ it('law 9: an erasure says and keeps no personal data: not in errors, states and
         said.push(String(error), String((error as Error).stack));
         throw error;
       }
-    }).toThrow();
+    }).toThrow('The request cannot be read');
   }
   const byMail = request('by-mail', { identities: [{ namespace: 'email', value: MAILS[0] ?? '', format: 'raw' }] });
   const meta = world.sandbox.platform('meta');
