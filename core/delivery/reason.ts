@@ -41,5 +41,6 @@ function withoutMember(text: string, { member }: Item): string {
   };
   for (const identifier of member.identifiers) cut(identifier.value);
   for (const value of Object.values(member.traits)) if (typeof value === 'string') cut(value);
+  for (const id of member.formerly ?? []) cut(id);
   return clean;
 }

@@ -42,6 +42,9 @@ describe('a reason', () => {
       }),
     );
     expect(reasons.clean('tier of Ada Lovelace', [item([], { name: 'Ada Lovelace' })])).toBe('tier of [value]');
+    const merged = item(['c-9']);
+    const formerly = { ...merged, member: { ...merged.member, formerly: ['old-c-1'] } };
+    expect(reasons.clean('taken by old-c-1', [formerly])).toBe('taken by [value]');
   });
 });
 
