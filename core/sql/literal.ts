@@ -63,6 +63,13 @@ export function millisecondsOf(expression: string, column: Pick<Column, 'type' |
   return `date_diff('millisecond', ${start}, ${expression})`;
 }
 
+/**
+ * SQL of epoch milliseconds as a timestamp in UTC; NULL stays NULL. By days and the rest of a day: Trino adds no more than 32 bits at once.
+ * @param ms SQL of a bigint, twice in the text
+ */
+export const timestampOf = (ms: string): string =>
+  `date_add('millisecond', mod(${ms}, 86400000), date_add('day', ${ms} / 86400000, TIMESTAMP '1970-01-01 00:00:00.000'))`;
+
 /** An instant in the type of the column it is compared with; `day` is the calendar day it falls on for a date column. */
 export const instantLiteral = (
   column: { readonly type: LogicalType; readonly zoned: boolean },

@@ -1,7 +1,7 @@
 import type { Query, Relation } from '../ports.ts';
 import type { DeliveryRelations } from './ledger.ts';
 import { answersOf } from './ledger.ts';
-import { NO_TEXTS, quoteText, timestampLiteral } from './literal.ts';
+import { NO_TEXTS, quoteText, timestampLiteral, timestampOf } from './literal.ts';
 
 /**
  * A receipt: one operation for one member, and what became of it. docs/receipts.md says what each column means. Columns are only ever
@@ -85,7 +85,7 @@ SELECT ${timestampLiteral(facts.tick)} AS tick, ${timestampLiteral(facts.committ
   CASE WHEN x.op <> 'remove' THEN element_at(x.c, 2) END AS basis,
   CASE WHEN x.op <> 'remove' THEN element_at(x.c, 3) END AS jurisdiction,
   ${evidence(5)} AS consent_record, ${evidence(2)} AS consent_status, ${evidence(4)} AS consent_source,
-  date_add('millisecond', CAST(${evidence(3)} AS bigint), TIMESTAMP '1970-01-01 00:00:00.000') AS consent_began,
+  ${timestampOf(`CAST(${evidence(3)} AS bigint)`)} AS consent_began,
   ${evidence(1)} AS consent_reason,
   ${text(facts.policyVersion)} AS policy_version, x.o AS outcome, x.r AS reason
 FROM lines x`;

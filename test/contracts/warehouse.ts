@@ -10,6 +10,7 @@ import {
   type Warehouse,
   WarehouseError,
 } from '../../core/ports.ts';
+import { timestampOf } from '../../core/sql/literal.ts';
 
 /** What the suite needs to run against an engine: the engine, a folder (or bucket) it writes to, and a way to read the lines it wrote. */
 export interface WarehouseUnderTest {
@@ -125,6 +126,16 @@ export const GOLDEN: readonly (readonly [title: string, sql: string, expected: C
     true,
   ],
   ['takes an element of an array by its place from 1', `element_at(ARRAY['a', 'b'], 2)`, 'b'],
+  [
+    'makes a moment of milliseconds since 1970, by days and the rest of a day',
+    `date_diff('millisecond', TIMESTAMP '1970-01-01 00:00:00.000', ${timestampOf(`CAST(1767225600123 AS bigint)`)})`,
+    1767225600123,
+  ],
+  [
+    'makes a moment of milliseconds before 1970',
+    `date_diff('millisecond', TIMESTAMP '1970-01-01 00:00:00.000', ${timestampOf(`CAST(-86400001 AS bigint)`)})`,
+    -86400001,
+  ],
   ['prints a date', `CAST(DATE '2026-02-03' AS varchar)`, '2026-02-03'],
   ['compares a date with midnight', `CAST(DATE '2026-02-03' AS timestamp) = TIMESTAMP '2026-02-03 00:00:00.000'`, true],
   ['cuts to the month', `CAST(CAST(date_trunc('month', TIMESTAMP '2026-02-03 10:00:00') AS date) AS varchar)`, '2026-02-01'],
