@@ -8,7 +8,7 @@ import { linesRelation } from './relations.ts';
 
 /**
  * The spec of a snapshot with what the consent strings say (core/signals.ts), where a policy reads them: every distinct string is read
- * once, in a stream. What stays holds hashes of strings only.
+ * once, in a stream. What the snapshot reads holds hashes of strings only.
  * @param prefix key under which the files of this attempt may be written
  * @param customers ids of the only ones whose strings are wanted
  */
@@ -41,6 +41,7 @@ export async function withSignals(
     }
   }
   const { location, lines: written } = await files.write(`${prefix}/read/signals.jsonl.gz`, lines());
-  await files.remove(`${prefix}/strings`);
+  // Where a worker may delete nothing, the bucket does after the period of deltas.
+  await files.remove(`${prefix}/strings`).catch(() => undefined);
   return { ...spec, signals: linesRelation(written === 0 ? [] : [location], SIGNAL_COLUMNS) };
 }
