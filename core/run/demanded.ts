@@ -7,11 +7,12 @@ import { sealed } from './ledger-check.ts';
 import { attemptOf } from './diff.ts';
 import { holdLease } from './lease.ts';
 import { everyLedger, type Ledger, matchingNobody, withSync } from './ledgers.ts';
-import { snapshotSpec } from './materialize.ts';
+import { movedIds, snapshotSpec } from './materialize.ts';
 import type { RunPorts } from './ports.ts';
-import { ledgerRelation, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
+import { ledgerRelation, movedRelation, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
 import { removeFrom } from './removal.ts';
 import type { RunReport } from './report.ts';
+import { withSignals } from './signals.ts';
 import { stopRelation } from './stops.ts';
 
 /**
@@ -42,8 +43,14 @@ export async function removeDemanded(
     }
     if (tables) {
       const nobody = matchingNobody(ports, audience);
-      const spec = snapshotSpec(nobody, audience, [destination], tick, new Map([[destination, ledger]]));
-      const files = await ports.warehouse.materialize(snapshotQuery({ ...spec, ...(stops && { stops }) }), at('snapshot'));
+      const moved = await movedIds(nobody, tick, `${prefix}/merges`);
+      const bare = {
+        ...snapshotSpec(nobody, audience, [destination], tick, new Map([[destination, ledger]])),
+        moved: moved && movedRelation(moved),
+        ...(stops && { stops }),
+      };
+      const spec = await withSignals(nobody, bare, `${prefix}/signals`);
+      const files = await ports.warehouse.materialize(snapshotQuery(spec), at('snapshot'));
       const query = demandedQuery(snapshotRelation({ files }));
       found.push(relationOf(await ports.warehouse.materialize(query, at('refused')), WHO_COLUMNS));
     }
