@@ -1,6 +1,6 @@
 import { continueForget } from '../core/forget/forget.ts';
 import type { RunPorts } from '../core/run/ports.ts';
-import { tendOrphans } from '../core/run/demanded.ts';
+import { tendLedgers } from '../core/run/demanded.ts';
 import { type Call, EXIT, type Exit } from './command.ts';
 import { erasureText } from './render/erasure.ts';
 import { reportText } from './render/report.ts';
@@ -8,7 +8,7 @@ import { failureOf, worst } from './session.ts';
 
 /**
  * What a sync owes people before it sends anything: erasures that are not done are gone on with, requests of the erasures table begun, and
- * ledgers that no file speaks of any more lose who refused. Said on stderr; a failure here keeps nobody from being synced.
+ * ledgers that no run looks at lose who refused. Said on stderr; a failure here keeps nobody from being synced.
  */
 export async function tend(call: Call, ports: RunPorts, until: number): Promise<Exit> {
   const { terminal } = call;
@@ -30,9 +30,9 @@ export async function tend(call: Call, ports: RunPorts, until: number): Promise<
     }
   });
   await guarded(async () => {
-    const { reports, failed } = await tendOrphans(ports, until);
+    const { reports, failed } = await tendLedgers(ports, until);
     for (const report of reports) {
-      terminal.say(`"${report.audience}" is in no file any more, and its list still held people who refused:`);
+      terminal.say(`A list of "${report.audience}" still held people who refused, and whom no run of it looks at any more:`);
       terminal.say(reportText(report, plain));
       exits.push(report.code);
     }

@@ -1,5 +1,5 @@
 import type { Pointer, Relation } from '../ports.ts';
-import { demandedQuery, stoppedQuery } from '../sql/refusals.ts';
+import { demandedQuery, goneQuery, stoppedQuery } from '../sql/refusals.ts';
 import { snapshotQuery } from '../sql/snapshot.ts';
 import { WHO_COLUMNS } from '../sql/stops.ts';
 import { ulid } from '../ulid.ts';
@@ -19,14 +19,14 @@ import { stopRelation } from './stops.ts';
  * Takes out of one sync whoever refused or was erased, whatever its rule, mode and guardrails say (law 8). For ledgers that no run of an
  * audience looks at any more, and for runs that are held for another reason.
  *
- * @param tables false: only the stop list is asked, which needs no table
+ * @param look `gone`: only at members whom no table of customers knows any more; the others are decided by the audience's own runs
  * @returns undefined when the ledger holds nobody who must go
  */
 export async function removeDemanded(
   given: RunPorts,
   { sync, audience, destination }: Pick<Ledger, 'sync' | 'audience' | 'destination'>,
   tick: number,
-  tables = true,
+  look: 'everybody' | 'gone' = 'everybody',
 ): Promise<RunReport | undefined> {
   const ports = withSync(given, audience, destination);
   const pointer = await ports.store.pointers.get(sync);
@@ -41,7 +41,11 @@ export async function removeDemanded(
       const purpose = ports.workspace.destinations[destination]?.purpose ?? '';
       found.push(relationOf(await ports.warehouse.materialize(stoppedQuery(ledger, stops, purpose), at('stopped')), WHO_COLUMNS));
     }
-    if (tables) {
+    const { purpose } = ports.workspace.destinations[destination] ?? {};
+    const gone =
+      purpose === undefined ? undefined : goneQuery(ledger, ports.workspace.tables, { purpose, tick, secret: ports.memberKey });
+    if (gone !== undefined) found.push(relationOf(await ports.warehouse.materialize(gone, at('gone')), WHO_COLUMNS));
+    if (look === 'everybody') {
       const nobody = matchingNobody(ports, audience);
       const moved = await movedIds(nobody, tick, `${prefix}/merges`);
       const bare = {
@@ -54,25 +58,19 @@ export async function removeDemanded(
       const query = demandedQuery(snapshotRelation({ files }));
       found.push(relationOf(await ports.warehouse.materialize(query, at('refused')), WHO_COLUMNS));
     }
-    if (found.every(({ files }) => files.rows === 0)) return undefined;
-    const [first, second] = found;
-    const who =
-      second === undefined
-        ? first
-        : relationOf(
-            await ports.warehouse.materialize(
-              {
-                sql: `SELECT member, min(why) AS why, max(e) AS e FROM (
-  SELECT member, CASE WHEN why = 'erased' THEN 'erased' ELSE 'no-consent' END AS why, e FROM first_found
-  UNION ALL SELECT member, why, e FROM second_found
-) x GROUP BY member`,
-                relations: { first_found: first as Relation, second_found: second },
-              },
-              at('who'),
-            ),
-            WHO_COLUMNS,
-          );
-    return who === undefined ? undefined : await removeFrom(given, { audience, destination, tick, who });
+    const some = found.filter(({ files }) => files.rows > 0);
+    if (some.length === 0) return undefined;
+    const names = some.map((_, n) => `found_${n}`);
+    // `erased` comes before `no-consent`, in the alphabet too.
+    const all = names.map((name) => `SELECT member, why, e FROM ${name}`).join(' UNION ALL ');
+    const files = await ports.warehouse.materialize(
+      {
+        sql: `SELECT member, min(why) AS why, max(e) AS e FROM (${all}) x GROUP BY member`,
+        relations: Object.fromEntries(some.map((relation, n) => [names[n] ?? '', relation])),
+      },
+      at('who'),
+    );
+    return await removeFrom(given, { audience, destination, tick, who: relationOf(files, WHO_COLUMNS) });
   } finally {
     await ports.store.files.remove(prefix);
   }
@@ -89,8 +87,11 @@ export async function orphans(ports: RunPorts): Promise<readonly (Ledger & { rea
   return found;
 }
 
-/** Takes whoever refused or was erased out of the ledgers that no file speaks of any more. One that cannot be asked does not keep the others. */
-export async function tendOrphans(
+/**
+ * Takes out whom no run of an audience takes out: of ledgers that no file speaks of any more whoever refused or was erased, of syncs that
+ * keep who left the rule those who refused and are gone from the customers. One that cannot be asked does not keep the others.
+ */
+export async function tendLedgers(
   ports: RunPorts,
   tick: number,
 ): Promise<{
@@ -99,10 +100,11 @@ export async function tendOrphans(
 }> {
   const reports: RunReport[] = [];
   const failed: { ledger: Ledger; error: unknown }[] = [];
-  for (const ledger of await orphans(ports)) {
-    if (!ledger.reachable) continue;
+  for (const ledger of await everyLedger(ports)) {
+    const sync = ports.workspace.audiences[ledger.audience]?.syncs.find(({ to }) => to === ledger.destination);
+    if (!ledger.reachable || sync?.mode === 'mirror') continue;
     try {
-      const report = await removeDemanded(ports, ledger, tick);
+      const report = await removeDemanded(ports, ledger, tick, ledger.orphan ? 'everybody' : 'gone');
       if (report !== undefined) reports.push(report);
     } catch (error) {
       failed.push({ ledger, error });

@@ -13,7 +13,7 @@ import {
 import { verifyReceipt } from '../../../core/forget/receipt.ts';
 import { type ForgetRequest, parseOpenDsr, RequestRefused } from '../../../core/forget/request.ts';
 import { sha256Hex } from '../../../core/identifiers.ts';
-import { removeDemanded, orphans, retire, tendOrphans } from '../../../core/run/demanded.ts';
+import { removeDemanded, orphans, retire, tendLedgers } from '../../../core/run/demanded.ts';
 import { plan, rollback, status, sync } from '../../../core/run/operations.ts';
 import { memberOf } from '../../../core/run/withdraw.ts';
 import { type Day, makeWorld, type World } from '../run/world.ts';
@@ -297,13 +297,32 @@ describe('a ledger that no file speaks of any more', () => {
     ]);
     const withdrawn = ['mail', 'ads'].map((purpose) => ({ id: 'c', purpose, status: 'withdrawn', from: '2026-05-01T00:00:00' }));
     world.write({ ...HOME, consents: [...granted('a', 'b', 'c'), ...withdrawn] });
-    const { reports } = await world.open(({ ports }) => tendOrphans(ports, T + 1));
+    const { reports } = await world.open(({ ports }) => tendLedgers(ports, T + 1));
     expect(reports.map(({ syncs }) => syncs[0]?.removeReasons)).toEqual([{ 'no-consent': 1 }, { 'no-consent': 1 }]);
     expect(world.held('webhook')).toEqual(new Set(['a', 'b']));
     expect(world.held('meta').has(hash('c@x.example'))).toBe(false);
     await world.open(({ ports }) => retire(ports, 'gold', 'meta', T + 2));
     expect(world.held('meta')).toEqual(new Set());
     expect(await world.open(({ ports }) => orphans(ports))).toMatchObject([{ sync: 'gold/hook', members: 2 }]);
+  });
+});
+
+describe('a sync that keeps who left the rule', () => {
+  it('loses who withdrew, also when the customers table knows them no more', async () => {
+    world = await both();
+    world.write(HOME);
+    await run(T);
+    const withdrawn = [
+      { id: 'c', purpose: 'mail', status: 'withdrawn', from: '2026-05-01T00:00:00' },
+      { id: 'b', purpose: 'mail', status: 'withdrawn', from: '2026-04-01T00:00:00' },
+      { id: 'b', purpose: 'mail', status: 'granted', from: '2026-04-02T00:00:00' },
+    ];
+    world.write({ ...HOME, customers: people('a'), consents: [...granted('a', 'b', 'c'), ...withdrawn] });
+    await run(T + 1);
+    expect(world.held('webhook')).toEqual(new Set(['a', 'b', 'c']));
+    const { reports } = await world.open(({ ports }) => tendLedgers(ports, T + 2));
+    expect(reports.map(({ syncs }) => syncs[0]?.removeReasons)).toEqual([{ 'no-consent': 1 }]);
+    expect(world.held('webhook')).toEqual(new Set(['a', 'b']));
   });
 });
 
