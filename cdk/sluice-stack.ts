@@ -35,6 +35,7 @@ const SIZES: Readonly<Record<FunctionName, { readonly memory: number; readonly m
   diff: { memory: 1_024, minutes: 15, what: 'Snapshot against ledger: the delta' },
   deliver: { memory: 1_024, minutes: 15, what: 'Sends a shard of a delta to its destination' },
   commit: { memory: 512, minutes: 15, what: 'Receipts, and the next generation of the ledger' },
+  forget: { memory: 1_024, minutes: 15, what: 'What a person demands: withdrawals under a hold, and erasures' },
   publish: { memory: 256, minutes: 1, what: 'Tells the outcome of a run' },
 };
 
@@ -61,6 +62,24 @@ export class SluiceStack extends Stack {
     });
     meant(memberKey, 'SMG4', 'Another key would make every ledger unreadable: it is replaced by a migration, never by a clock.');
 
+    const signingKey = new Secret(this, 'SigningKey', {
+      description:
+        'Key that signs receipts of erasures. Changed, receipts of before are checked with the public half of the old one.',
+      encryptionKey: state.key,
+      generateSecretString: {
+        passwordLength: 64,
+        excludeCharacters: 'ghijklmnopqrstuvwxyz',
+        excludeUppercase: true,
+        excludePunctuation: true,
+      },
+      removalPolicy: settings.on_removal === 'keep' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    });
+    meant(
+      signingKey,
+      'SMG4',
+      'A receipt is checked for years with the key that signed it: it is replaced by a decision, never by a clock.',
+    );
+
     const values: Partial<Record<Variable, string>> = {
       SLUICE_STAGE: settings.stage,
       SLUICE_ENVIRONMENT: settings.environment,
@@ -68,6 +87,7 @@ export class SluiceStack extends Stack {
       SLUICE_RECEIPTS_BUCKET: state.receipts.bucketName,
       SLUICE_TABLE: state.table.tableName,
       SLUICE_MEMBER_KEY: memberKey.secretArn,
+      SLUICE_SIGNING_KEY: signingKey.secretArn,
       SLUICE_WORKGROUP: lake.workgroup,
       SLUICE_CATALOG: 'AwsDataCatalog',
       SLUICE_DATABASE: lake.database,
@@ -132,6 +152,17 @@ export class SluiceStack extends Stack {
     state.letReadAndWriteItems(commit);
     lake.letQuery(commit);
 
+    // The one that does both: it finds whoever withdrew or asks to be forgotten, and takes them out. It adds nobody anywhere.
+    const forget = make('forget');
+    state.letReadAndWrite(forget, 'runs/', 'ledger/', 'forget/', 'demanded/', RESULTS);
+    state.letWriteReceipts(forget);
+    state.letReadAndWriteItems(forget);
+    lake.letQuery(forget);
+    lake.letReadTables(forget);
+    letReadSecrets(forget, this, settings, workspace);
+    memberKey.grantRead(forget);
+    signingKey.grantRead(forget);
+
     const publish = make('publish');
     notifications.letPublish(publish);
 
@@ -140,6 +171,7 @@ export class SluiceStack extends Stack {
       ['SLUICE_DIFF', diff],
       ['SLUICE_DELIVER', deliver],
       ['SLUICE_COMMIT', commit],
+      ['SLUICE_FORGET', forget],
       ['SLUICE_PUBLISH', publish],
     ] as const) {
       values[variable] = worker.version.functionArn;
@@ -147,7 +179,7 @@ export class SluiceStack extends Stack {
     const run = make('run');
     state.letReadAndWrite(run, 'runs/');
     state.letReadAndWriteItems(run);
-    for (const worker of [materialize, diff, deliver, commit, publish]) letInvoke(run, worker.version.functionArn);
+    for (const worker of [materialize, diff, deliver, commit, forget, publish]) letInvoke(run, worker.version.functionArn);
     const live = new Alias(this, 'Live', { aliasName: LIVE, version: run.function.currentVersion });
     letInvoke(run, values.SLUICE_RUN);
 
@@ -165,7 +197,7 @@ export class SluiceStack extends Stack {
       stage: settings.stage,
       audiences,
       functions: Object.fromEntries(
-        Object.entries({ dispatch, run, materialize, diff, deliver, commit, publish }).map(([name, worker]) => [
+        Object.entries({ dispatch, run, materialize, diff, deliver, commit, forget, publish }).map(([name, worker]) => [
           name,
           worker.function,
         ]),

@@ -5,7 +5,16 @@ import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild';
 import type { FunctionName } from './environment.ts';
 
 /** One bundle a function: `functions/<name>.ts`, its export `handler`. */
-export const ENTRIES: readonly FunctionName[] = ['dispatch', 'run', 'materialize', 'diff', 'deliver', 'commit', 'publish'];
+export const ENTRIES: readonly FunctionName[] = [
+  'dispatch',
+  'run',
+  'materialize',
+  'diff',
+  'deliver',
+  'commit',
+  'forget',
+  'publish',
+];
 
 /** The name of the bundle in its folder, and what Lambda calls. */
 export const BUNDLE = 'index.mjs';

@@ -6,6 +6,7 @@ import { UnknownName } from '../core/run/relations.ts';
 import type { RunReport } from '../core/run/report.ts';
 import { resumed } from '../core/run/resumed.ts';
 import { runAudience } from '../core/run/run.ts';
+import { ulid } from '../core/ulid.ts';
 import { type AwsTasks, OutOfOperations, type Step } from './durable.ts';
 import type { RunEvent } from './run-event.ts';
 
@@ -143,5 +144,15 @@ export async function conduct({ event, ports, step, durable }: Conducting): Prom
   if (event.until === 'plan') return runAudience(durable(''), input, destinations);
   const before = await interrupted();
   if (before !== undefined && before.code !== 0) return before;
-  return withLeases(run, destinations, () => runAudience(durable(''), input, destinations));
+  const report = await withLeases(run, destinations, () => runAudience(durable(''), input, destinations));
+  if (report.state !== 'held' || report.findings !== undefined) return report;
+  // Law 8: a hold stops everything but what a person demands. What was held is then decided anew without those who went.
+  let removed = false;
+  for (const destination of destinations) {
+    const answer = await durable('').call(`demanded ${destination}`, 'demanded', { run, audience, destination, tick });
+    removed ||= answer.removed;
+  }
+  if (!removed) return report;
+  const anew = await step('decided anew', async () => ulid(ports.clock.now(), ports.clock.random));
+  return withLeases(anew, destinations, () => runAudience(durable(`${anew}: `), { ...input, run: anew }, destinations));
 }

@@ -10,6 +10,16 @@ import type { Answered, Asked } from './worker.ts';
 export type AwsTasks = Tasks & {
   /** Law 11: refuses a plan with somebody in it who may not be sent any more. Reads tables. */
   withdrawn(input: { readonly run: string; readonly audience: string; readonly now: number }): Promise<null>;
+  /** Law 8: takes out of one sync whoever refused or was erased, although its run is held. */
+  demanded(input: {
+    readonly run: string;
+    readonly audience: string;
+    readonly destination: string;
+    readonly tick: number;
+  }): Promise<{ readonly removed: boolean }>;
+  /** Erases whom a request in OpenDSR form names, as far as it goes now; `continue` goes on with all that are not done. */
+  forget(input: { readonly request: string }): Promise<{ readonly erasures: readonly { id: string; status: string }[] }>;
+  continue(input: Record<never, never>): Promise<{ readonly erasures: readonly { id: string; status: string }[] }>;
   /** Deletes what our own storage has kept past its period. */
   sweep(input: { readonly run: string; readonly audience: string }): Promise<null>;
   /** Tells the outcome of a run. */

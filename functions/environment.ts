@@ -7,6 +7,7 @@ export const VARIABLES = {
   SLUICE_RECEIPTS_BUCKET: 'name of the bucket of receipts',
   SLUICE_TABLE: 'name of the DynamoDB table, keys pk and sk',
   SLUICE_MEMBER_KEY: 'name or ARN of the secret whose whole text is the key of the member hashes, 64 hex digits',
+  SLUICE_SIGNING_KEY: 'name or ARN of the secret whose whole text is the key that signs receipts of erasures, 64 hex digits',
   SLUICE_WORKGROUP: 'name of the Athena workgroup',
   SLUICE_CATALOG: 'Glue catalog of our own tables, usually AwsDataCatalog',
   SLUICE_DATABASE: 'Glue database of our own tables',
@@ -15,6 +16,7 @@ export const VARIABLES = {
   SLUICE_DIFF: 'ARN of the function diff',
   SLUICE_DELIVER: 'ARN of the function deliver',
   SLUICE_COMMIT: 'ARN of the function commit',
+  SLUICE_FORGET: 'ARN of the function forget',
   SLUICE_PUBLISH: 'ARN of the function publish',
   SLUICE_STAGE: 'name of the stage, the dimension of its metrics',
   SLUICE_TOPIC: 'ARN of the topic that tells the outcome of runs',
@@ -27,11 +29,21 @@ const LAKE = ['SLUICE_STAGE', 'SLUICE_WORKGROUP', 'SLUICE_CATALOG', 'SLUICE_DATA
 /** What each function needs. A variable that is not listed is not to be set: it would say more than the function may do. */
 export const NEEDS = {
   dispatch: ['SLUICE_RUN'],
-  run: [...STORE, 'SLUICE_RUN', 'SLUICE_MATERIALIZE', 'SLUICE_DIFF', 'SLUICE_DELIVER', 'SLUICE_COMMIT', 'SLUICE_PUBLISH'],
+  run: [
+    ...STORE,
+    'SLUICE_RUN',
+    'SLUICE_MATERIALIZE',
+    'SLUICE_DIFF',
+    'SLUICE_DELIVER',
+    'SLUICE_COMMIT',
+    'SLUICE_FORGET',
+    'SLUICE_PUBLISH',
+  ],
   materialize: [...STORE, ...LAKE, 'SLUICE_MEMBER_KEY'],
   diff: [...STORE, ...LAKE],
   deliver: [...STORE],
   commit: [...STORE, ...LAKE],
+  forget: [...STORE, ...LAKE, 'SLUICE_MEMBER_KEY', 'SLUICE_SIGNING_KEY'],
   publish: ['SLUICE_TOPIC', 'SLUICE_STAGE'],
 } as const satisfies Readonly<Record<string, readonly Variable[]>>;
 export type FunctionName = keyof typeof NEEDS;

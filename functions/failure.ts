@@ -1,3 +1,6 @@
+import { ErasureRefused } from '../core/forget/forget.ts';
+import { Ambiguous } from '../core/forget/person.ts';
+import { RequestRefused } from '../core/forget/request.ts';
 import { PointerConflict, WarehouseError } from '../core/ports.ts';
 import { StalePlan, Stopped } from '../core/run/deliver.ts';
 import { LeaseHeld } from '../core/run/lease.ts';
@@ -26,6 +29,9 @@ export class TaskFailed extends Error {
 }
 
 const FINAL = [
+  ErasureRefused,
+  RequestRefused,
+  Ambiguous,
   PointerConflict,
   StalePlan,
   LeaseHeld,

@@ -1,8 +1,9 @@
 import { AthenaClient } from '@aws-sdk/client-athena';
 import type { S3Client } from '@aws-sdk/client-s3';
-import type { RunPorts, Tasks } from '../core/run/ports.ts';
+import type { RunPorts } from '../core/run/ports.ts';
 import { systemClock } from '../stores/system-clock.ts';
 import { openAthena } from '../warehouses/athena.ts';
+import type { AwsTasks } from './durable.ts';
 import { putMetrics } from './metrics.ts';
 import type { AskedInput, Chosen } from './worker.ts';
 
@@ -22,7 +23,7 @@ export interface LakeEnvironment {
 export function lakeSteps(
   env: LakeEnvironment,
   s3: S3Client,
-  stepsOf: (ports: RunPorts) => Partial<Tasks>,
+  stepsOf: (ports: RunPorts) => Partial<AwsTasks>,
 ): (ports: RunPorts, input: AskedInput) => Chosen {
   const athena = new AthenaClient({ maxAttempts: 5 });
   const lake = { catalog: env.SLUICE_CATALOG, database: env.SLUICE_DATABASE, bucket: env.SLUICE_STATE_BUCKET };

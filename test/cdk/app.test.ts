@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { ENTRIES } from '../../functions/bundling.ts';
 import { ROOT } from '../project-files.ts';
 
 vi.setConfig({ testTimeout: 180_000 });
@@ -39,7 +40,7 @@ describe('the app', () => {
     expect(first).toEqual(second);
     const assets = JSON.parse(first?.[1] ?? '') as { files: Record<string, { source: { path: string; packaging: string } }> };
     const zipped = Object.values(assets.files).filter(({ source }) => source.packaging === 'zip');
-    expect(zipped).toHaveLength(7);
+    expect(zipped).toHaveLength(ENTRIES.length);
   });
 
   it('stops where `sluice check` does, with its words and its exit code', () => {

@@ -105,9 +105,10 @@ describe('privileges', () => {
         destinations: secrets.some((arn) => arn.includes(':secret:')),
       };
     });
-    expect(found.filter(({ tables }) => tables).map(({ name }) => name)).toEqual(['materialize']);
-    expect(found.filter(({ destinations }) => destinations).map(({ name }) => name)).toEqual(['deliver']);
-    expect(found.filter(({ athena, destinations }) => athena && destinations)).toEqual([]);
+    expect(found.filter(({ tables }) => tables).map(({ name }) => name)).toEqual(['materialize', 'forget']);
+    expect(found.filter(({ destinations }) => destinations).map(({ name }) => name)).toEqual(['deliver', 'forget']);
+    // It has to find whoever asks to be forgotten, and to take them out everywhere.
+    expect(found.filter(({ athena, destinations }) => athena && destinations).map(({ name }) => name)).toEqual(['forget']);
   });
 
   it('of what sends: its deltas, the table of state, the secrets that destinations name, its log', () => {

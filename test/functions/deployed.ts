@@ -101,6 +101,7 @@ export async function deploy(): Promise<Deployed> {
   const { TopicArn = '' } = await sns.send(new CreateTopicCommand({ Name: 'sluice' }));
   sns.destroy();
   await moto.secrets.send(new CreateSecretCommand({ Name: 'sluice/member-key', SecretString: MEMBER_KEY }));
+  await moto.secrets.send(new CreateSecretCommand({ Name: 'sluice/signing-key', SecretString: 'cd'.repeat(32) }));
 
   const audience = (tier: string, to: string, removed = 1000): string => `description: everybody with a ${tier} card
 owner: crm@example.com
@@ -182,6 +183,8 @@ budget: { requests: 1000, per: second, concurrency: 4 }
         SLUICE_DIFF: 'diff',
         SLUICE_DELIVER: 'deliver',
         SLUICE_COMMIT: 'commit',
+        SLUICE_FORGET: 'forget',
+        SLUICE_SIGNING_KEY: 'sluice/signing-key',
         SLUICE_PUBLISH: 'publish',
         SLUICE_TOPIC: TopicArn,
       };

@@ -20,6 +20,6 @@ describe('the environment of a function', () => {
   it('keeps apart what reads tables and what sends: the one has no secret of a destination, the other no warehouse', () => {
     expect(NEEDS.deliver.filter((name) => /WORKGROUP|CATALOG|DATABASE|MEMBER_KEY/.test(name))).toEqual([]);
     const hashing = Object.entries<readonly string[]>(NEEDS).filter(([, names]) => names.includes('SLUICE_MEMBER_KEY'));
-    expect(hashing.map(([name]) => name)).toEqual(['materialize']);
+    expect(hashing.map(([name]) => name)).toEqual(['materialize', 'forget']);
   });
 });

@@ -221,6 +221,44 @@ describe('a bad day', () => {
   });
 });
 
+describe('law 8: what a person demands', () => {
+  it('is done although the run is held: who withdrew is removed, and the rest waits for a person', async () => {
+    const lambda = await world.lambda();
+    world.rows(people('bronze', 'q', 'r', 's', 'u'));
+    reportOf((await fire(lambda, 'bronze')).at(-1));
+    world.rows({
+      ...people('bronze', 'u'),
+      consents: [{ id: 'u', purpose: 'ads', status: 'withdrawn', from: '2026-02-01 00:00:00' }],
+    });
+    const report = reportOf((await fire(lambda, 'bronze')).at(-1));
+    expect(report).toMatchObject({ state: 'held', syncs: [{ remove: 3, members: 3 }] });
+    expect(['q', 'r', 's', 'u'].filter((id) => world.held('braze').has(id))).toEqual(['q', 'r', 's']);
+  });
+
+  it('an erasure is a request in, nobody at the destination, and a signed receipt in the books', async () => {
+    const lambda = await world.lambda();
+    world.rows(people('gold', 'v', 'w'));
+    reportOf((await fire(lambda)).at(-1));
+    const request = JSON.stringify({
+      subject_request_id: 'a7551968-d5d6-44b2-9831-815ac9017798',
+      subject_request_type: 'erasure',
+      submitted_time: '2026-06-20T06:00:00Z',
+      subject_identities: [{ identity_type: 'controller_customer_id', identity_value: 'v', identity_format: 'raw' }],
+    });
+    const ask = { task: 'forget', input: { request }, holder: 'privacy', attempt: 'one' };
+    expect(await lambda.call('forget', ask)).toEqual({
+      result: { erasures: [{ id: 'a7551968-d5d6-44b2-9831-815ac9017798', status: 'completed' }] },
+    });
+    expect(world.held('meta')).toEqual(hashes('w'));
+    reportOf((await fire(lambda)).at(-1));
+    expect(world.held('meta')).toEqual(hashes('w'));
+    expect(await world.store.documents.get('erasure', 'a7551968-d5d6-44b2-9831-815ac9017798')).toMatchObject({
+      receipt: { processor_signature: expect.stringMatching(/^[A-Za-z0-9+/]{86}==$/) },
+    });
+    expect(lambda.logs.filter((line) => line.includes('controller_customer_id'))).toEqual([]);
+  });
+});
+
 describe('a plan', () => {
   const start = async (lambda: LambdaService, event: RunEvent): Promise<Outcome> => {
     const response = await fetch(`${lambda.endpoint}/2015-03-31/functions/${encodeURIComponent(RUN)}/invocations`, {

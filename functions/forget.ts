@@ -1,0 +1,39 @@
+import type { Erasure } from '../core/forget/erasure.ts';
+import { continueForget, forget } from '../core/forget/forget.ts';
+import { parseOpenDsr } from '../core/forget/request.ts';
+import { removeDemanded } from '../core/run/demanded.ts';
+import { syncKey } from '../core/run/ports.ts';
+import { deployedPorts, deployedStore, s3Client } from './adapters.ts';
+import { deployedDestinations } from './destinations.ts';
+import { environmentOf } from './environment.ts';
+import { memberKeyIn, signerIn } from './keys.ts';
+import { lakeSteps } from './lake.ts';
+import { worker } from './worker.ts';
+
+const env = environmentOf('forget', process.env);
+const s3 = s3Client();
+
+/**
+ * What a person demands (law 8): withdrawals that a held run must not hold up, and erasures. The one function that reads tables and has
+ * secrets of destinations, because it has to find somebody and take them out; it never adds anybody anywhere.
+ */
+export const handler = worker(
+  async () => {
+    const store = deployedStore(env, s3);
+    const [memberKey, signer] = await Promise.all([memberKeyIn(env.SLUICE_MEMBER_KEY), signerIn(env.SLUICE_SIGNING_KEY)]);
+    return { ...deployedPorts(env, store, { contextFor: deployedDestinations(store), memberKey }), signer };
+  },
+  lakeSteps(env, s3, (ports) => ({
+    async demanded({ audience, destination, tick }) {
+      const removed = await removeDemanded(ports, { sync: syncKey(audience, destination), audience, destination }, tick);
+      return { removed: removed !== undefined };
+    },
+    forget: async ({ request }) => told([await forget(ports, parseOpenDsr(request))]),
+    continue: async () => told(await continueForget(ports)),
+  })),
+);
+
+/** Of an erasure only its name and where it stands. */
+const told = (erasures: readonly Erasure[]): { readonly erasures: readonly { id: string; status: string }[] } => ({
+  erasures: erasures.map(({ id, status }) => ({ id, status })),
+});
