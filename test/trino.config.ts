@@ -17,7 +17,7 @@ export default defineConfig({
         test: {
           name: 'same rows',
           // Every file here opens DuckDB and gets it with Trino as its shadow.
-          include: ['test/core/sql/{gate,delta}.test.ts', 'test/core/run/on-athena.test.ts'],
+          include: ['test/core/sql/{gate,delta,rule}.test.ts', 'test/core/run/on-athena.test.ts'],
           setupFiles: ['test/support/trino/shadow.ts'],
           testTimeout: 300_000,
           hookTimeout: 120_000,
