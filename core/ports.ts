@@ -127,6 +127,8 @@ export interface Pointer {
   readonly list?: RemoteList;
   /** Epoch milliseconds of the run's tick. */
   readonly at: number;
+  /** What the people of it were sent for: the destination's purpose then. Left out by generations older than this. */
+  readonly purpose?: string;
   /** Percent of the customers for whom the sync acted then; left out for all. */
   readonly rollout?: number;
 }

@@ -162,6 +162,7 @@ async function writeGeneration(
     members,
     rejections,
     at: tick,
+    purpose: plan.receipt.purpose,
     ...(input.list && { list: input.list }),
     ...(plan.rollout !== undefined && plan.rollout.now < 100 && { rollout: plan.rollout.now }),
   };

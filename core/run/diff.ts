@@ -142,6 +142,8 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
       removeShards,
       upsertShards: upserts,
       ...((rollout < 100 || pointer?.rollout !== undefined) && { rollout: { now: rollout, before: pointer?.rollout ?? 100 } }),
+      ...(pointer?.purpose !== undefined &&
+        pointer.purpose !== resolved.destination.purpose && { purposeBefore: pointer.purpose }),
       receipt: receiptTerms(resolved),
     } satisfies SyncPlan;
   };

@@ -48,13 +48,20 @@ function sizeProblems({ name, guardrails }: Audience, matched: number): string[]
 }
 
 function changeProblems({ name, guardrails }: Audience, plan: SyncPlan): string[] {
-  const { members, counts, destination, rollout } = plan;
+  const { members, counts, destination, rollout, purposeBefore } = plan;
   const problems: string[] = [];
   // From all customers to a share is a new cut-over; from a share to a smaller one takes back what was promised to only grow.
   if (rollout !== undefined && rollout.before < 100 && rollout.now < rollout.before) {
     problems.push(
       `"${name}" is rolled out to ${rollout.before} % in ${destination}, and its file now says ${rollout.now} %. A rollout only grows: ` +
         `who was sent stays, and nothing more changes for them. Write rollout: ${rollout.before}% or more; to take people out, change the rule.`,
+    );
+  }
+  // A refusal was recorded for the purpose that people were asked about; under another name nobody finds it.
+  if (purposeBefore !== undefined && counts.add + counts.update + counts.remove > 0) {
+    problems.push(
+      `${number(members)} members of "${name}" were sent to ${destination} for the purpose "${purposeBefore}"; it now has "${plan.receipt.purpose}". ` +
+        `Refusals that are recorded for the old one do not count for the new one.`,
     );
   }
   // The first delivery adds everybody: there is nothing yet to compare it with.

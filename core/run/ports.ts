@@ -113,6 +113,8 @@ export interface SyncPlan {
   readonly removes: FileSet;
   readonly removeShards: readonly Shard[];
   readonly upsertShards: readonly Shard[];
+  /** The purpose its members were sent for, where the destination has another now. */
+  readonly purposeBefore?: string;
   /** Percent of the customers for whom the sync acts now, and acted when its ledger was written; left out when both are all. */
   readonly rollout?: { readonly now: number; readonly before: number };
   /** What every receipt of the delivery will say alike. */

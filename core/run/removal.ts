@@ -129,7 +129,8 @@ async function planRemoval(ports: RunPorts, run: string, { audience, destination
     removeShards,
     upsertShards: [],
     ...(pointer.rollout !== undefined && { rollout: { now: pointer.rollout, before: pointer.rollout } }),
-    receipt: receiptTerms(resolved),
+    // A removal sends nobody: what the others were sent for stays.
+    receipt: { ...receiptTerms(resolved), ...(pointer.purpose !== undefined && { purpose: pointer.purpose }) },
   };
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { plan, sync } from '../../../core/run/operations.ts';
+import { approve, plan, sync } from '../../../core/run/operations.ts';
 import { liftWithdrawal, memberOf, withdraw } from '../../../core/run/withdraw.ts';
 import type { Clock } from '../../../core/ports.ts';
 import { systemClock } from '../../../stores/system-clock.ts';
@@ -202,6 +202,22 @@ syncs:
     expect(planned).toMatchObject({ state: 'planned', syncs: [{ remove: 7, removeReasons: { 'no-consent': 6, erased: 1 } }] });
     await world.open((ops) => sync(ops, 'gold', { tick: T }));
     expect(world.held('webhook')).toEqual(new Set(['p7', 'p8', 'p9']));
+  });
+
+  it('hold the first change after a destination got another purpose, because refusals of the old one are not found under it', async () => {
+    world = await guarded();
+    world.write({ customers: people(TEN), consents: granted(TEN) });
+    await world.open((ops) => sync(ops, 'gold', { tick: T }));
+    world.file('destinations/hook.yaml', HOOK.replace('purpose: mail', 'purpose: ads'));
+    const more = [...TEN, 'new'];
+    const both = [...granted(more), ...granted(more).map((one) => ({ ...one, purpose: 'ads' }))];
+    world.write({ customers: people(more), consents: both });
+    const held = await world.open((ops) => sync(ops, 'gold', { tick: T }));
+    expect(held.held).toMatch(/^10 members of "gold" were sent to hook for the purpose "mail"; it now has "ads"\./);
+    expect((await world.open((ops) => approve(ops, held.run))).state).toBe('done');
+    world.write({ customers: people(more.slice(1)), consents: both });
+    expect((await world.open((ops) => sync(ops, 'gold', { tick: T }))).state).toBe('done');
+    expect(world.held('webhook')).toEqual(new Set(more.slice(1)));
   });
 
   it('hold a consents table that lost its records, and one whose words nobody knows', async () => {
