@@ -28,6 +28,10 @@ const stageSchema = z.strictObject({
     .array(arn('kms'))
     .default([])
     .describe("KMS keys of the destinations' secrets, where they are not the account's own."),
+  drop_keys: z
+    .array(arn('kms'))
+    .default([])
+    .describe('KMS keys of the buckets that destinations of `files` write into, where they have keys of their own.'),
   state_bucket: bucketName().optional(),
   receipts_bucket: bucketName().optional().describe('With Object Lock and versions; Sluice then sets no retention on it.'),
   key: arn('kms').optional(),

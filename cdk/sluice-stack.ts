@@ -7,6 +7,7 @@ import { lifecycleOf } from '../core/files/retention-policy.ts';
 import type { Workspace } from '../core/model.ts';
 import { type FunctionName, NEEDS, type Variable } from '../functions/environment.ts';
 import { meant } from './acknowledged.ts';
+import { letDrop } from './drops.ts';
 import { Worker } from './function.ts';
 import { Lake, RESULTS } from './lake.ts';
 import { Notifications } from './notifications.ts';
@@ -145,6 +146,7 @@ export class SluiceStack extends Stack {
     state.letReadAndWrite(deliver, 'runs/');
     state.letReadAndWriteItems(deliver);
     letReadSecrets(deliver, this, settings, workspace);
+    letDrop(deliver, this, settings, workspace);
 
     const commit = make('commit');
     state.letReadAndWrite(commit, 'runs/', 'ledger/', RESULTS);

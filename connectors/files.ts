@@ -1,30 +1,69 @@
-import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { z } from 'zod';
 import {
   type Connector,
+  type Context,
   DestinationBroken,
   type Outcome,
   type RemoteList,
-  TryAgain,
   type TraitValue,
 } from '../core/connector.ts';
 import { email, maid, phone, plainText } from '../core/identifiers.ts';
+import { type Drop, folderDrop } from './drop.ts';
 
-/** Change sets as files in a folder, for whatever picks them up: parts first, the manifest last. docs/connectors/files.md */
+/** Change sets as files in a folder or a bucket, for whatever picks them up: parts first, the manifest last. docs/connectors/files.md */
 
-const settings = z.strictObject({
-  /** Relative to the workspace. */
-  folder: z
-    .string()
-    .min(1)
-    .refine((text) => !/^[a-z][a-z\d+.-]*:\/\//i.test(text), 'must be a folder: addresses like s3:// are not written to')
-    .default('.sluice/outbox'),
-  format: z.enum(['jsonl', 'csv']).default('jsonl'),
-  compress: z.enum(['none', 'gzip']).default('none'),
-});
+const BUCKET = 's3://';
+
+/**
+ * What is wrong with an address of a bucket. Names of buckets: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html; characters
+ * of keys that are safe everywhere, also in a policy: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html; both read 2026-11-25.
+ */
+function wrongAddress(folder: string): string | undefined {
+  if (!folder.startsWith(BUCKET)) {
+    return /^[a-z][a-z\d+.-]*:\/\//i.test(folder) ? 'must be a folder or an address s3://bucket/prefix' : undefined;
+  }
+  const [bucket = '', ...prefix] = folder.slice(BUCKET.length).replace(/\/$/, '').split('/');
+  if (bucket === '') return 'must name a bucket: s3://bucket/prefix';
+  const isName = /^[a-z\d][a-z\d.-]{1,61}[a-z\d]$/.test(bucket) && !/\.\.|^[\d.]+$|^xn--|^sthree-/.test(bucket);
+  if (!isName)
+    return 'must name a bucket as S3 does: 3 to 63 lower-case letters, digits, - and ., a letter or digit at both ends';
+  if (/--x-s3$|--table-s3$/.test(bucket))
+    return 'must be in a general purpose bucket: directory and table buckets are written to otherwise';
+  if (prefix.some((part) => !/^[\w!.'()=-]+$/.test(part) || /^\.+$/.test(part)))
+    return "must have a prefix of letters, digits and !-_.'()= between single slashes";
+  return undefined;
+}
+
+const settings = z
+  .strictObject({
+    /** Relative to the workspace, or `s3://bucket/prefix`. */
+    folder: z
+      .string()
+      .min(1)
+      .superRefine((text, check) => {
+        const message = wrongAddress(text);
+        if (message !== undefined) check.addIssue({ code: 'custom', message });
+      })
+      .default('.sluice/outbox'),
+    format: z.enum(['jsonl', 'csv']).default('jsonl'),
+    compress: z.enum(['none', 'gzip']).default('none'),
+    bucket_owner: z
+      .string()
+      .regex(/^\d{12}$/, 'must be the 12 digits of an account, in quotes')
+      .optional(),
+    region: z
+      .string()
+      .regex(/^[a-z]{2,}(-[a-z]+)+-\d+$/, 'must be a region such as eu-central-1')
+      .optional(),
+  })
+  .superRefine(({ folder, bucket_owner, region }, check) => {
+    if (folder.startsWith(BUCKET)) return;
+    for (const [key, value] of Object.entries({ bucket_owner, region })) {
+      if (value !== undefined)
+        check.addIssue({ code: 'custom', path: [key], message: 'may only stand beside a `folder` that is an address s3://' });
+    }
+  });
 
 type Settings = z.infer<typeof settings>;
 
@@ -36,7 +75,7 @@ const OPEN = '.open';
 
 export const files: Connector<Settings, Record<string, string>> = {
   name: 'files',
-  title: 'Files in a folder',
+  title: 'Files in a folder or a bucket',
   settings,
   secret: null,
   namespaces: {
@@ -86,14 +125,12 @@ export const files: Connector<Settings, Record<string, string>> = {
       traits: JSON.stringify(list.traits),
       about: JSON.stringify(about),
     };
-    const folder = resolve(context.endpoint, name);
-    await touching(async () => {
-      const before = await openRun(folder);
-      // Its parts were taken and are in the ledger: a delivery that stopped half-way must not leave them without a manifest.
-      if (before !== undefined && before.run !== run) await seal(context, before);
-      await mkdir(join(folder, run), { recursive: true, mode: 0o700 });
-      await writeWhole(join(folder, OPEN), Buffer.from(JSON.stringify(remote)));
-    });
+    const drop = await dropOf(context);
+    const before = await openRun(drop, name);
+    // Its parts were taken and are in the ledger: a delivery that stopped half-way must not leave them without a manifest.
+    if (before !== undefined && before.run !== run) await seal(drop, before);
+    await drop.prepare(`${name}/${run}`);
+    await drop.write(`${name}/${OPEN}`, Buffer.from(JSON.stringify(remote)), false);
     return remote;
   },
 
@@ -128,15 +165,27 @@ export const files: Connector<Settings, Record<string, string>> = {
     const text = Buffer.from(lines.join(end) + end);
     // The name is the batch's own, so sending it again writes the same file; the sequence orders the parts of a run.
     const part = `part-${String(batch.sequence).padStart(5, '0')}-${batch.op}-${rows.length}-${batch.id}.${format}${compress === 'gzip' ? '.gz' : ''}`;
-    const path = join(resolve(context.endpoint, list.id), list.run ?? '', part);
-    await touching(() => writeWhole(path, compress === 'gzip' ? gzipSync(text) : text));
+    const drop = await dropOf(context);
+    await drop.write(`${list.id}/${list.run ?? ''}/${part}`, compress === 'gzip' ? gzipSync(text) : text, true);
     return outcomes;
   },
 
   async finish(context, list) {
-    await touching(() => seal(context, list));
+    await seal(await dropOf(context), list);
   },
 };
+
+/** A bucket is reached at the destination's `endpoint`, where there is one. Only who writes into one loads what speaks to S3. */
+async function dropOf({ settings: { folder, region, bucket_owner }, endpoint }: Context<Settings, unknown>): Promise<Drop> {
+  if (!folder.startsWith(BUCKET)) return folderDrop(endpoint);
+  const { s3Drop } = await import('./drop-s3.ts');
+  return s3Drop({
+    address: folder.replace(/\/$/, ''),
+    region,
+    owner: bucket_owner,
+    endpoint: endpoint.startsWith(BUCKET) ? undefined : endpoint,
+  });
+}
 
 const NO_KEY: Outcome = { kind: 'rejected', reason: 'no-external-id' };
 
@@ -158,71 +207,33 @@ export function csvCell(value: TraitValue): string {
 
 const opened = z.looseObject({ id: z.string(), run: z.string() });
 
-async function openRun(folder: string): Promise<(RemoteList & { readonly run: string }) | undefined> {
+async function openRun(drop: Drop, audience: string): Promise<(RemoteList & { readonly run: string }) | undefined> {
+  const text = await drop.read(`${audience}/${OPEN}`);
+  if (text === undefined) return undefined;
   try {
-    return opened.parse(JSON.parse(await readFile(join(folder, OPEN), 'utf8'))) as RemoteList & { readonly run: string };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    return opened.parse(JSON.parse(text.toString())) as RemoteList & { readonly run: string };
+  } catch {
+    throw new DestinationBroken(
+      'The file `.open` of the audience, which names the run that has no manifest yet, cannot be read.',
+      'Somebody else wrote it: take it away, and tell the reader to look at runs without a manifest.',
+    );
   }
 }
 
 /** Writes the manifest over all parts of a run, and forgets that it is open. Doing it again writes the same. */
-async function seal(context: { readonly endpoint: string }, list: RemoteList): Promise<void> {
-  const audience = resolve(context.endpoint, list.id);
-  const folder = join(audience, list.run ?? '');
+async function seal(drop: Drop, list: RemoteList): Promise<void> {
+  const folder = `${list.id}/${list.run ?? ''}`;
   const parts: { file: string; op: string; rows: number; bytes: number; sha256: string }[] = [];
-  for (const file of (await readdir(folder)).sort()) {
+  for (const file of await drop.list(folder)) {
     const [, op, rows] = /^part-\d+-(upsert|remove)-(\d+)-/.exec(file) ?? [];
     if (op === undefined) continue;
-    // Read back, not remembered: the manifest says what is in the folder.
-    const content = await readFile(join(folder, file));
-    parts.push({
-      file,
-      op,
-      rows: Number(rows),
-      bytes: content.length,
-      sha256: createHash('sha256').update(content).digest('hex'),
-    });
+    // Looked at, not remembered: the manifest says what is there.
+    parts.push({ file, op, rows: Number(rows), ...(await drop.sum(`${folder}/${file}`)) });
   }
   const rows = (op: string): number => parts.reduce((sum, part) => sum + (part.op === op ? part.rows : 0), 0);
   const about = JSON.parse(list.about ?? '{}') as object;
   const manifest = { ...about, rows: { upsert: rows('upsert'), remove: rows('remove') }, parts };
-  await writeWhole(join(folder, MANIFEST), Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`));
-  await rm(join(audience, OPEN), { force: true });
-}
-
-/** All or nothing, and on the disk when it resolves: readers see whole files only. For the owner's eyes: the rows are people. */
-async function writeWhole(path: string, content: Buffer): Promise<void> {
-  const handle = await open(`${path}.new`, 'w', 0o600);
-  try {
-    await handle.writeFile(content);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(`${path}.new`, path);
-}
-
-const WAYS_OUT: Readonly<Record<string, string>> = {
-  ENOSPC: 'Make room on the disk, or set another `folder`.',
-  EDQUOT: 'Make room in the quota, or set another `folder`.',
-  EACCES: 'Let the user that runs Sluice write there, or set another `folder`.',
-  EPERM: 'Let the user that runs Sluice write there, or set another `folder`.',
-  EROFS: 'The disk is read-only: set another `folder`.',
-  ENOTDIR: 'A part of the path is a file: set another `folder`.',
-  ENAMETOOLONG: 'Set a shorter `folder`.',
-  ENOENT: 'The folder of this run was taken away while it was being written: leave it until its manifest is there.',
-};
-
-/** What goes wrong with files, in the three kinds of a connector. Paths stay out of the text: they are the company's own. */
-async function touching<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    const wayOut = WAYS_OUT[code];
-    if (wayOut !== undefined) throw new DestinationBroken(`The folder cannot be written (${code}).`, wayOut);
-    throw new TryAgain(`The folder cannot be written now (${/^[A-Z]+$/.test(code) ? code : 'unknown'}).`, { ambiguous: true });
-  }
+  // Not once: a run that is sealed, and then goes on after all, has a manifest of everything.
+  await drop.write(`${folder}/${MANIFEST}`, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`), false);
+  await drop.remove(`${list.id}/${OPEN}`);
 }

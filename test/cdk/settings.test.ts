@@ -20,6 +20,7 @@ describe('the settings of a stage', () => {
       workspace: '.',
       sources: { buckets: [], keys: [] },
       secret_keys: [],
+      drop_keys: [],
       scan_limit_gb: 1_000,
       start_within_minutes: 10,
       late_after_hours: 26,

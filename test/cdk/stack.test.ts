@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { App, Stack, Validations } from 'aws-cdk-lib';
-import { Match, Template } from 'aws-cdk-lib/assertions';
+import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { AwsSolutionsChecks } from 'cdk-nag';
@@ -42,6 +42,10 @@ function templateOf(
   stage: Readonly<Record<string, unknown>> = {},
   change: (files: Map<string, string>) => void = () => undefined,
 ): Template {
+  return Template.fromStack(stackOf(stage, change));
+}
+
+function stackOf(stage: Readonly<Record<string, unknown>>, change: (files: Map<string, string>) => void): Stack {
   const own = new Map(files);
   change(own);
   const { workspace } = loadWorkspace(own, { connectors, environment: 'dev' });
@@ -49,8 +53,16 @@ function templateOf(
   const app = new App({ context });
   const settings = readSettings('dev', { dev: stage });
   const code = Code.fromInline('export const handler = () => undefined');
-  const stack = new SluiceStack(app, 'Sluice', { stackName: 'sluice-dev', settings, workspace, codeOf: () => code });
-  return Template.fromStack(stack);
+  return new SluiceStack(app, 'Sluice', { stackName: 'sluice-dev', settings, workspace, codeOf: () => code });
+}
+
+const KEY = 'arn:aws:kms:eu-west-1:111122223333:key/12345678-1234-1234-1234-123456789012';
+const drop = (folder: string): string => `connector: files\npurpose: partner_offers\nsettings: { folder: "${folder}" }\n`;
+/** Two destinations in one bucket, one at the top of another. */
+function withDrops(own: Map<string, string>): void {
+  own.set('destinations/partner-drop.yaml', drop('s3://company-drops/partner/daily/'));
+  own.set('destinations/agency.yaml', drop('s3://company-drops/partner/daily'));
+  own.set('destinations/top.yaml', drop('s3://agency-inbox'));
 }
 
 const resources = (template: Template, type: string): Readonly<Record<string, Resource>> =>
@@ -119,6 +131,41 @@ describe('privileges', () => {
       'sluice/meta-eu-??????',
     ]);
     expect(allowed.get('s3:PutObject')).toEqual([expect.stringMatching(/^<StateBucket\w+>\/runs\/\*$/)]);
+  });
+
+  it('of what sends, over files in buckets: to write below the names of its destinations, and to delete nothing but a marker', () => {
+    const before = permissionsOf(theTemplate(), 'deliver');
+    const template = templateOf({ drop_keys: [KEY] }, withDrops);
+    const allowed = permissionsOf(template, 'deliver');
+    const more = (action: string): readonly string[] =>
+      (allowed.get(action) ?? []).filter((resource) => before.get(action)?.includes(resource) !== true);
+    const arn = 'arn:<AWS::Partition>:s3:::';
+    const objects = [
+      `${arn}agency-inbox/top/*`,
+      `${arn}company-drops/partner/daily/agency/*`,
+      `${arn}company-drops/partner/daily/partner-drop/*`,
+    ];
+    expect(more('s3:PutObject')).toEqual(objects);
+    expect(more('s3:GetObject')).toEqual(objects);
+    expect(more('s3:DeleteObject')).toEqual(objects.map((one) => `${one}/.open`));
+    expect(more('s3:ListBucket')).toEqual([`${arn}agency-inbox`, `${arn}company-drops`]);
+    expect(more('kms:GenerateDataKey')).toEqual([KEY]);
+    expect(more('kms:Decrypt')).toEqual([KEY]);
+    expect([...allowed.keys()].filter((action) => !before.has(action))).toEqual(['s3:DeleteObject']);
+    const statements = Object.values(resources(template, 'AWS::IAM::Policy')).flatMap(
+      ({ Properties }) =>
+        (Properties.PolicyDocument as { Statement: readonly (Statement & { Condition?: unknown })[] }).Statement,
+    );
+    expect(
+      statements
+        .filter(
+          ({ Action, Resource }) => Action === 's3:ListBucket' && /agency-inbox|company-drops/.test(JSON.stringify(Resource)),
+        )
+        .map(({ Condition }) => Condition),
+    ).toEqual([
+      { StringLike: { 's3:prefix': ['top/*'] } },
+      { StringLike: { 's3:prefix': ['partner/daily/agency/*', 'partner/daily/partner-drop/*'] } },
+    ]);
   });
 
   it('of what is called by schedules: run, by its alias, and nothing else', () => {
@@ -393,12 +440,27 @@ describe('what a company brings along', () => {
 });
 
 describe('the template', () => {
+  it('is warned about for a destination that writes into a folder of a machine, and says the way out', () => {
+    const warned = (change: (files: Map<string, string>) => void): readonly unknown[] =>
+      Annotations.fromStack(stackOf({}, change))
+        .findWarning('*', Match.anyValue())
+        .map(({ entry }) => entry.data);
+    expect(warned(() => undefined)).toEqual([
+      expect.stringMatching(
+        /^destinations\/partner-drop\.yaml writes into \.sluice\/partner-drop, a folder of the machine, .* Let `folder` be an address such as s3:\/\/bucket\/prefix\./,
+      ),
+    ]);
+    expect(warned(withDrops)).toEqual([]);
+  });
+
   it('is the same for the same files, so that a deploy without a change changes nothing', () => {
     expect(templateOf().toJSON()).toEqual(theTemplate().toJSON());
   });
 
   it('has no finding of cdk-nag that is not meant', () => {
-    const { workspace } = loadWorkspace(files, { connectors, environment: 'dev' });
+    const own = new Map(files);
+    withDrops(own);
+    const { workspace } = loadWorkspace(own, { connectors, environment: 'dev' });
     if (workspace === null) throw new Error('The example files have problems.');
     const app = new App({ context });
     const stage = {

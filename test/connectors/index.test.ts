@@ -4,8 +4,8 @@ import { connectors } from '../../connectors/index.ts';
 import { standIns } from '../../sandbox/index.ts';
 
 const root = new URL('../../', import.meta.url);
-/** What the connectors share; everything else in connectors/ is a platform. */
-const SHARED = ['http', 'index', 'oauth', 'private-address'];
+/** What the connectors share, and the two places of `files`; everything else in connectors/ is a platform. */
+const SHARED = ['drop', 'drop-s3', 'http', 'index', 'oauth', 'private-address'];
 /** What the stand-ins share; everything else in sandbox/ is a platform. */
 const SANDBOX_SHARED = ['control', 'faults', 'index', 'rate', 'server', 'stand-in'];
 

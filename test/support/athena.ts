@@ -105,5 +105,6 @@ const elsewhere = (endpoint: string): S3Server => ({
   fail() {
     throw new Error('this S3 runs in another process');
   },
+  heal: () => undefined,
   close: () => Promise.resolve(),
 });

@@ -14,10 +14,15 @@ export interface S3Server {
   readonly endpoint: string;
   /** Every request so far, as `PUT /bucket/key`. */
   readonly requests: readonly string[];
-  /** The next requests that match are answered with this error; the rest of the world goes on. */
+  /** The next requests that match are answered with this error; the rest of the world goes on. Status 0: done, and the connection cut before the answer. */
   fail(match: RegExp, status: number, code: string, times?: number): void;
+  /** Takes back what `fail` set. */
+  heal(): void;
   close(): Promise<void>;
 }
+
+/** The account that every bucket belongs to. */
+export const OWNER = '111122223333';
 
 interface Upload {
   readonly key: string;
@@ -48,8 +53,11 @@ export async function startS3(root: string): Promise<S3Server> {
     const fault = faults.find((one) => one.times > 0 && one.match.test(`${method} /${bucket}/${key}`));
     if (fault) {
       fault.times -= 1;
-      return refuse(response, fault.status, fault.code);
+      if (fault.status !== 0) return refuse(response, fault.status, fault.code);
+      response.end = () => response.destroy();
     }
+    const { 'x-amz-expected-bucket-owner': owner = OWNER } = request.headers;
+    if (owner !== OWNER) return refuse(response, 403, 'AccessDenied');
     if (!existsSync(join(root, bucket)) || bucket === '') return refuse(response, 404, 'NoSuchBucket');
     if (key === '' || rest.every((part) => part === '')) {
       if (method === 'POST' && url.searchParams.has('delete')) return removeMany(bucket, body, response);
@@ -229,6 +237,7 @@ export async function startS3(root: string): Promise<S3Server> {
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
+    heal: () => void faults.splice(0),
     fail: (match, status, code, times = 1) => void faults.push({ match, status, code, times }),
     close: () =>
       new Promise((resolve) => {

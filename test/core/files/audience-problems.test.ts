@@ -256,7 +256,7 @@ describe('an audience file says, all at once,', () => {
         12 |     traits: { ltv_band: ltv_band, x: is_staff, y: nope }
            |                                                   ^^^^
 
-      audiences/a.yaml:13:5  Files in a folder has no settings of a sync. [unsupported-settings]
+      audiences/a.yaml:13:5  Files in a folder or a bucket has no settings of a sync. [unsupported-settings]
         13 |     settings: { a: 1 }
            |     ^^^^^^^^
         Settings of the account stand in the file of the destination."

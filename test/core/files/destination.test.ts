@@ -52,6 +52,20 @@ describe('a destination file says, all at once,', () => {
   const seenOf = (text: string): string =>
     seen({ [META]: text, 'audiences/lapsed-vips.yaml': null, 'audiences/basket-builders.yaml': null });
 
+  test('which bucket is none', () => {
+    const wrong = 'connector: files\npurpose: partner_offers\nsettings:\n  folder: s3:///daily\n  bucket_owner: 111122223333\n';
+    expect(seenOf(wrong)).toMatchInlineSnapshot(`
+      "destinations/meta-eu.yaml:4:11  "folder" must name a bucket: s3://bucket/prefix. [invalid-value]
+        4 |   folder: s3:///daily
+          |           ^^^^^^^^^^^
+
+      destinations/meta-eu.yaml:5:17  "bucket_owner" must be a text, not a number. [wrong-type]
+        5 |   bucket_owner: 111122223333
+          |                 ^^^^^^^^^^^^
+        Put it in quotes: "111122223333"."
+    `);
+  });
+
   test('which names do not exist', () => {
     expect(seenOf('connector: mta\npurpose: ads_personalization\n')).toMatchInlineSnapshot(`
       "destinations/meta-eu.yaml:1:12  There is no connector "mta". [unknown-connector]
@@ -206,7 +220,7 @@ describe('a destination file says, all at once,', () => {
         If a real one stood here, replace it at the platform: it is in the history of the files now."
     `);
     expect(seen({ 'destinations/partner-drop.yaml': (text) => `${text}secret: a\n` })).toMatchInlineSnapshot(`
-      "destinations/partner-drop.yaml:5:1  Warning: A destination of Files in a folder needs no secret; this one is never read. [needless-secret]
+      "destinations/partner-drop.yaml:5:1  Warning: A destination of Files in a folder or a bucket needs no secret; this one is never read. [needless-secret]
         5 | secret: a
           | ^^^^^^"
     `);
