@@ -13,7 +13,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type S3Server, startS3 } from './s3-server.ts';
+import { OWNER, type S3Server, startS3 } from './s3-server.ts';
 
 let root: string;
 let server: S3Server;
@@ -105,5 +105,18 @@ describe('the S3 stand-in', () => {
   it('fails when a test asks for it', async () => {
     server.fail(/^PUT \/state\/slow$/, 503, 'SlowDown');
     expect([await nameOf(put('slow', '1')), await nameOf(put('slow', '1'))]).toEqual(['SlowDown', 'done']);
+  });
+  it('cuts a connection after its work, until it is healed', async () => {
+    server.fail(/^PUT \/state\/cut$/, 0, '', Infinity);
+    expect(await nameOf(put('cut', '1'))).not.toBe('done');
+    expect(await read('cut')).toBe('1');
+    server.heal();
+    expect(await nameOf(put('cut', '2'))).toBe('done');
+  });
+
+  it('belongs to one account, and is closed to who expects another', async () => {
+    expect(await nameOf(put('owned', '1', { ExpectedBucketOwner: OWNER }))).toBe('done');
+    expect(await nameOf(put('owned', '2', { ExpectedBucketOwner: '999999999999' }))).toBe('AccessDenied');
+    expect(await read('owned')).toBe('1');
   });
 });
