@@ -253,7 +253,10 @@ async function carry(ports: RunPorts, known: Erasure): Promise<Erasure> {
     erasure = await keep({ ...erasure, destinations: { ...erasure.destinations, [destination]: next } });
   }
   if (!Object.values(erasure.destinations).every(isFinal)) return erasure;
-  const theirs = sent.filter(({ ever }) => ever.size > 0).map(({ ledger }) => ledger);
+  // Also where no generation holds them any more: who died after the last was written anew left the old file behind.
+  const found = ({ ever, ledger }: Sent): boolean =>
+    ever.size > 0 || ['erased', 'removed'].includes(erasure.destinations[ledger.destination]?.state ?? '');
+  const theirs = sent.filter(found).map(({ ledger }) => ledger);
   return clean(ports, erasure, { who, ledgers: theirs }, keep);
 }
 
