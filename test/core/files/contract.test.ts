@@ -21,7 +21,10 @@ describe('a contract', () => {
       version: '1.0.0',
       status: 'active',
       fields: { customer_id: 'customer_id' },
-      servers: { local: { type: 'local', path: '.sluice/shop/customers.parquet', format: 'parquet' } },
+      servers: {
+        local: { type: 'local', path: '.sluice/shop/customers.parquet', format: 'parquet' },
+        dev: { type: 'athena', database: 'shop', catalog: 'awsdatacatalog' },
+      },
       freshness: { column: 'last_order_at', maxAge: { amount: 2, unit: 'day' } },
       quality: [{ kind: 'row-count', min: 1 }],
       file: CUSTOMERS,
@@ -182,14 +185,14 @@ describe('two versions of a contract', () => {
         15 |       where: { category: { in: [shoes, bags] } }
            |                ^^^^^^^^
 
-      contracts/orders.yaml:16:11  "order_completed" means two tables in SQL: this one and order_completed of contracts/orders-2.yaml. [duplicate-name]
-        16 |   - name: order_completed
+      contracts/orders.yaml:20:11  "order_completed" means two tables in SQL: this one and order_completed of contracts/orders-2.yaml. [duplicate-name]
+        20 |   - name: order_completed
            |           ^^^^^^^^^^^^^^^
         Give one a physicalName of its own."
     `);
     expect(seen({ 'contracts/orders-2.yaml': shopWith().get(ORDERS) ?? '' })).toMatchInlineSnapshot(`
-      "contracts/orders.yaml:16:11  "order_completed" of version 1 is defined twice: here and in contracts/orders-2.yaml. [duplicate-name]
-        16 |   - name: order_completed
+      "contracts/orders.yaml:20:11  "order_completed" of version 1 is defined twice: here and in contracts/orders-2.yaml. [duplicate-name]
+        20 |   - name: order_completed
            |           ^^^^^^^^^^^^^^^
         Remove one, or give it a new major version."
     `);
@@ -204,8 +207,8 @@ describe('two versions of a contract', () => {
            |              ^^^^^^^^^^^^^^^^^^^^^"
     `);
     expect(seen({ [CUSTOMERS]: (text) => text.replace('status: active', 'status: deprecated') })).toMatchInlineSnapshot(`
-      "contracts/customers.yaml:16:11  Warning: The only contract of role customers is deprecated. [deprecated-contract]
-        16 |   - name: customers
+      "contracts/customers.yaml:20:11  Warning: The only contract of role customers is deprecated. [deprecated-contract]
+        20 |   - name: customers
            |           ^^^^^^^^^"
     `);
   });
@@ -215,8 +218,8 @@ describe('two versions of a contract', () => {
       .replace('version: 1.0.0', 'version: 2.0.0')
       .replace('- name: customers\n', '- name: customers\n    physicalName: customers_2\n');
     expect(seen({ 'contracts/customers-2.yaml': customers })).toMatchInlineSnapshot(`
-      "contracts/customers.yaml:16:11  Two active contracts have a table of role customers: this one and contracts/customers-2.yaml. [several-contracts]
-        16 |   - name: customers
+      "contracts/customers.yaml:20:11  Two active contracts have a table of role customers: this one and contracts/customers-2.yaml. [several-contracts]
+        20 |   - name: customers
            |           ^^^^^^^^^
         Set the status of one to deprecated or draft."
     `);
@@ -250,17 +253,17 @@ describe('a contract says, all at once,', () => {
           |          ^^^
         Put it in quotes: "1.0".
 
-      contracts/support.yaml:24:9  Unknown key "requird" in a property. [unknown-key]
-        24 |         requird: true
+      contracts/support.yaml:28:9  Unknown key "requird" in a property. [unknown-key]
+        28 |         requird: true
            |         ^^^^^^^
         Did you mean "required"?
 
-      contracts/support.yaml:33:22  "logicalType" must be one of string, date, timestamp, time, number, integer, object, array, boolean, not "datetime". [invalid-value]
-        33 |         logicalType: datetime
+      contracts/support.yaml:37:22  "logicalType" must be one of string, date, timestamp, time, number, integer, object, array, boolean, not "datetime". [invalid-value]
+        37 |         logicalType: datetime
            |                      ^^^^^^^^
 
-      contracts/support.yaml:41:3  Unknown key "nam" in the team. [unknown-key]
-        41 |   nam: customer-care
+      contracts/support.yaml:45:3  Unknown key "nam" in the team. [unknown-key]
+        45 |   nam: customer-care
            |   ^^^
         Did you mean "name"?"
     `);
@@ -292,8 +295,8 @@ describe('a contract says, all at once,', () => {
            | ^^^^^^^
         Did you mean "locl"?
 
-      contracts/erasures.yaml:16:11  "customer_id" of erasures is of type integer, and the customer id is of type string in contracts/customers.yaml. [id-type]
-        16 |   - name: erasures
+      contracts/erasures.yaml:20:11  "customer_id" of erasures is of type integer, and the customer id is of type string in contracts/customers.yaml. [id-type]
+        20 |   - name: erasures
            |           ^^^^^^^^
         Give both the same type in the activation tables.
 
@@ -301,17 +304,17 @@ describe('a contract says, all at once,', () => {
         11 |   - server: local
            |             ^^^^^
 
-      contracts/support.yaml:16:11  "support_ticket_opened" has no column for "customer_id", which a table of role events needs. [missing-field]
-        16 |   - name: support_ticket_opened
+      contracts/support.yaml:20:11  "support_ticket_opened" has no column for "customer_id", which a table of role events needs. [missing-field]
+        20 |   - name: support_ticket_opened
            |           ^^^^^^^^^^^^^^^^^^^^^
         Add a column "customer_id", or mark one with the custom property sluice.field: customer_id.
 
-      contracts/support.yaml:37:15  "ticket_id" is declared twice in support_ticket_opened. [duplicate-column]
-        37 |       - name: ticket_id
+      contracts/support.yaml:41:15  "ticket_id" is declared twice in support_ticket_opened. [duplicate-column]
+        41 |       - name: ticket_id
            |               ^^^^^^^^^
 
-      contracts/support.yaml:42:47  "occured_at" is not a column of support_ticket_opened. [freshness-column]
-        42 |   - { property: freshness, value: 2, element: support_ticket_opened.occured_at }
+      contracts/support.yaml:46:47  "occured_at" is not a column of support_ticket_opened. [freshness-column]
+        46 |   - { property: freshness, value: 2, element: support_ticket_opened.occured_at }
            |                                               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         Did you mean "occurred_at"?"
     `);
@@ -338,33 +341,33 @@ describe('a contract says, all at once,', () => {
            |              ^^^^^^^^^^^^^^^^^^^^^
         Correct that file first.
 
-      contracts/consents.yaml:20:16  "consent" is not a role. [invalid-value]
-        20 |         value: consent
+      contracts/consents.yaml:24:16  "consent" is not a role. [invalid-value]
+        24 |         value: consent
            |                ^^^^^^^
         Did you mean "consents"?
 
-      contracts/erasures.yaml:16:11  "erasures" has no column for "requested_at", which a table of role erasures needs. [missing-field]
-        16 |   - name: erasures
+      contracts/erasures.yaml:20:11  "erasures" has no column for "requested_at", which a table of role erasures needs. [missing-field]
+        20 |   - name: erasures
            |           ^^^^^^^^
         If it is "requested_at", say so there with the custom property sluice.field: requested_at.
 
-      contracts/erasures.yaml:16:11  "requested_at" says it is the field "requested", which tables of role erasures do not have. [unknown-field]
-        16 |   - name: erasures
+      contracts/erasures.yaml:20:11  "requested_at" says it is the field "requested", which tables of role erasures do not have. [unknown-field]
+        20 |   - name: erasures
            |           ^^^^^^^^
         Did you mean "requested_at"?
 
-      contracts/erasures.yaml:23:64  "sluice.purposes" must be a list of texts. [wrong-type]
-        23 |         customProperties: [{ property: sluice.purposes, value: [1] }]
+      contracts/erasures.yaml:27:64  "sluice.purposes" must be a list of texts. [wrong-type]
+        27 |         customProperties: [{ property: sluice.purposes, value: [1] }]
            |                                                                ^^^
         Put each in quotes.
 
-      contracts/support.yaml:23:40  Unknown custom property "sluice.feild" in a property. [unknown-key]
-        23 |         customProperties: [{ property: sluice.feild, value: x }]
+      contracts/support.yaml:27:40  Unknown custom property "sluice.feild" in a property. [unknown-key]
+        27 |         customProperties: [{ property: sluice.feild, value: x }]
            |                                        ^^^^^^^^^^^^
         Did you mean "sluice.field"?
 
-      contracts/support.yaml:39:40  Unknown custom property "sluice.role" in a property. [unknown-key]
-        39 |         customProperties: [{ property: sluice.role, value: events }]
+      contracts/support.yaml:43:40  Unknown custom property "sluice.role" in a property. [unknown-key]
+        43 |         customProperties: [{ property: sluice.role, value: events }]
            |                                        ^^^^^^^^^^^
         It belongs to a schema object."
     `);
@@ -380,13 +383,13 @@ describe('a contract says, all at once,', () => {
       '    properties:\n',
     ].join('\n');
     expect(seen({ 'contracts/erasures.yaml': (text) => text.replace('    properties:\n', quality) })).toMatchInlineSnapshot(`
-      "contracts/erasures.yaml:22:19  Warning: Sluice cannot run this quality rule. [quality-not-run]
-        22 |       - { metric: rowCount, mustNotBe: 5 }
+      "contracts/erasures.yaml:26:19  Warning: Sluice cannot run this quality rule. [quality-not-run]
+        26 |       - { metric: rowCount, mustNotBe: 5 }
            |                   ^^^^^^^^
         It runs rowCount with bounds, nullValues and missingValues as none or a percentage, and duplicateValues as none.
 
-      contracts/erasures.yaml:23:9  Warning: Sluice cannot run this quality rule. [quality-not-run]
-        23 |       - { type: sql, query: SELECT 1, mustBe: 0 }
+      contracts/erasures.yaml:27:9  Warning: Sluice cannot run this quality rule. [quality-not-run]
+        27 |       - { type: sql, query: SELECT 1, mustBe: 0 }
            |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
         It runs rowCount with bounds, nullValues and missingValues as none or a percentage, and duplicateValues as none."
     `);
@@ -434,8 +437,8 @@ describe('a contract says, all at once,', () => {
         'audiences/lapsed-vips.yaml': null,
       }),
     ).toMatchInlineSnapshot(`
-      "contracts/erasures.yaml:16:11  Warning: "erasures" has no role, so Sluice does not read it. [no-role]
-        16 |   - name: erasures
+      "contracts/erasures.yaml:20:11  Warning: "erasures" has no role, so Sluice does not read it. [no-role]
+        20 |   - name: erasures
            |           ^^^^^^^^
         Add the custom property sluice.role: customers, identifiers, consents, events, identity-changes, erasures.
 
