@@ -16,9 +16,13 @@ import { Construct } from 'constructs';
 import type { Audience } from '../core/model.ts';
 import { meant, meantWildcard } from './acknowledged.ts';
 
+/** No audience has this name: theirs begin with a letter or a digit. */
+const TEND = '_tend';
+
 export interface SchedulesProps {
   readonly audiences: readonly Audience[];
   readonly dispatch: IFunction;
+  readonly forget: IFunction;
   readonly key: IKey;
   /** Minutes after its time within which a run begins. */
   readonly withinMinutes: number;
@@ -30,7 +34,7 @@ export class Schedules extends Construct {
   /** Events that were not taken by `dispatch`. */
   readonly dead: Queue;
 
-  constructor(scope: Construct, id: string, { audiences, dispatch, key, withinMinutes }: SchedulesProps) {
+  constructor(scope: Construct, id: string, { audiences, dispatch, forget, key, withinMinutes }: SchedulesProps) {
     super(scope, id);
     this.group = new ScheduleGroup(this, 'Group');
     this.dead = new Queue(this, 'Dead', {
@@ -42,12 +46,38 @@ export class Schedules extends Construct {
     meant(this.dead, 'SQS3', 'It is the queue of dead letters itself; an alarm rings at the first one.');
     meantWildcard(
       Stack.of(this),
+      `${forget.functionArn}:*`,
+      "The scheduler's role may call every version of forget, and nothing else.",
+    );
+    meantWildcard(
+      Stack.of(this),
       `${dispatch.functionArn}:*`,
       "The scheduler's role may call every version of dispatch, and nothing else.",
     );
     const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('scheduler.amazonaws.com') });
     // Schedules and their dead letters are encrypted.
     role.addToPolicy(new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [key.keyArn] }));
+    // What people asked for is gone on with every hour, whatever the audiences' schedules are: `forget` makes requests of the erasures table
+    // its own, asks destinations again, and takes out of lists that no run looks at any more whoever refused.
+    new Schedule(this, 'Tend', {
+      scheduleName: TEND,
+      scheduleGroup: this.group,
+      description: 'Erasures, and ledgers that no run looks at any more',
+      schedule: ScheduleExpression.rate(Duration.hours(1)),
+      key,
+      target: new LambdaInvoke(forget, {
+        role,
+        input: ScheduleTargetInput.fromObject({
+          task: 'continue',
+          input: {},
+          holder: TEND,
+          attempt: ContextAttribute.executionId,
+        }),
+        deadLetterQueue: this.dead,
+        maxEventAge: Duration.minutes(50),
+        retryAttempts: 1,
+      }),
+    });
     for (const audience of audiences) {
       const expression = expressionOf(audience);
       if (expression === undefined) continue;

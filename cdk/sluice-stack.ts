@@ -157,6 +157,7 @@ export class SluiceStack extends Stack {
     // The one that does both: it finds whoever withdrew or asks to be forgotten, and takes them out. It adds nobody anywhere.
     const forget = make('forget');
     state.letReadAndWrite(forget, 'runs/', 'ledger/', 'forget/', 'demanded/', RESULTS);
+    state.letDelete(forget, 'runs/', 'ledger/', 'forget/', 'demanded/');
     state.letWriteReceipts(forget);
     state.letReadAndWriteItems(forget);
     lake.letQuery(forget);
@@ -192,6 +193,7 @@ export class SluiceStack extends Stack {
     const schedules = new Schedules(this, 'Schedules', {
       audiences,
       dispatch: dispatch.function,
+      forget: forget.function,
       key: state.key,
       withinMinutes: settings.start_within_minutes,
     });

@@ -41,7 +41,7 @@ export const NEEDS = {
   ],
   materialize: [...STORE, ...LAKE, 'SLUICE_MEMBER_KEY'],
   diff: [...STORE, ...LAKE],
-  deliver: [...STORE],
+  deliver: [...STORE, 'SLUICE_STAGE'],
   commit: [...STORE, ...LAKE],
   forget: [...STORE, ...LAKE, 'SLUICE_MEMBER_KEY', 'SLUICE_SIGNING_KEY'],
   publish: ['SLUICE_TOPIC', 'SLUICE_STAGE'],

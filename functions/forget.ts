@@ -1,13 +1,14 @@
 import type { Erasure } from '../core/forget/erasure.ts';
 import { continueForget, forget } from '../core/forget/forget.ts';
 import { parseOpenDsr } from '../core/forget/request.ts';
-import { removeDemanded } from '../core/run/demanded.ts';
+import { removeDemanded, tendLedgers } from '../core/run/demanded.ts';
 import { syncKey } from '../core/run/ports.ts';
 import { deployedPorts, deployedStore, s3Client } from './adapters.ts';
 import { deployedDestinations } from './destinations.ts';
 import { environmentOf } from './environment.ts';
 import { memberKeyIn, signerIn } from './keys.ts';
 import { lakeSteps } from './lake.ts';
+import { putMetrics } from './metrics.ts';
 import { worker } from './worker.ts';
 
 const env = environmentOf('forget', process.env);
@@ -29,7 +30,14 @@ export const handler = worker(
       return { removed: removed !== undefined };
     },
     forget: async ({ request }) => told([await forget(ports, parseOpenDsr(request))]),
-    continue: async () => told(await continueForget(ports)),
+    async continue() {
+      const erasures = await continueForget(ports);
+      putMetrics({ erasuresOpen: erasures.filter(({ status }) => status === 'in_progress').length }, env.SLUICE_STAGE);
+      const { failed } = await tendLedgers(ports, ports.clock.now());
+      // One ledger that cannot be tended keeps none of the others; the alarm of failed runs rings for it.
+      if (failed.length > 0) putMetrics({ failed: failed.length }, env.SLUICE_STAGE);
+      return told(erasures);
+    },
   })),
 );
 

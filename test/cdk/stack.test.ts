@@ -181,8 +181,16 @@ describe('privileges', () => {
 
   it('never let anybody delete or unlock a receipt', () => {
     const template = theTemplate();
-    const all = FUNCTIONS.flatMap((name) => [...permissionsOf(template, name).keys()]);
-    expect(all.filter((action) => /^s3:(\*|Delete|Bypass|PutObjectRetention|PutBucket)|^\*/.test(action))).toEqual([]);
+    const all = FUNCTIONS.flatMap((name) => [...permissionsOf(template, name)].map(([action, on]) => ({ name, action, on })));
+    const changing = all.filter(({ action }) =>
+      /^s3:(\*|Delete|Bypass|PutObjectRetention|PutObjectLegalHold|PutBucket)|^\*/.test(action),
+    );
+    // Whom it forgets is taken out of ledgers and runs; nobody else deletes, and nothing at all is deleted among the receipts.
+    expect(changing.map(({ name, action }) => `${name} ${action}`)).toEqual([
+      'forget s3:DeleteObject',
+      'forget s3:DeleteObjectVersion',
+    ]);
+    expect(changing.flatMap(({ on }) => on).filter((resource) => !resource.startsWith('<StateBucket'))).toEqual([]);
   });
 
   it('reach the tables of the contracts by name, and the buckets that the stage names', () => {
@@ -260,7 +268,7 @@ describe('functions', () => {
 
 describe('schedules', () => {
   it('are those of the audiences, in their zones, spread over some minutes', () => {
-    const schedules = Object.values(resources(theTemplate(), 'AWS::Scheduler::Schedule')).map(({ Properties: p }) => [
+    const schedules = ofAudiences(theTemplate()).map(({ Properties: p }) => [
       p.Name,
       p.ScheduleExpression,
       p.ScheduleExpressionTimezone,
@@ -282,7 +290,7 @@ describe('schedules', () => {
       );
       own.delete('audiences/basket-builders.yaml');
     });
-    const schedules = Object.values(resources(template, 'AWS::Scheduler::Schedule')).map(({ Properties: p }) => [
+    const schedules = ofAudiences(template).map(({ Properties: p }) => [
       p.Name,
       p.ScheduleExpression,
       (p.FlexibleTimeWindow as { Mode: string }).Mode,
@@ -294,6 +302,23 @@ describe('schedules', () => {
     expect(Object.keys(resources(template, 'AWS::CloudWatch::Alarm')).filter((id) => id.includes('Late'))).toHaveLength(2);
   });
 
+  it('go on every hour with what people asked for', () => {
+    const tend = Object.values(resources(theTemplate(), 'AWS::Scheduler::Schedule')).find(
+      ({ Properties: p }) => p.Name === '_tend',
+    );
+    expect([tend?.Properties.ScheduleExpression, (tend?.Properties.Target as { Input: string }).Input]).toEqual([
+      'rate(1 hour)',
+      '{"task":"continue","input":{},"holder":"_tend","attempt":"<aws.scheduler.execution-id>"}',
+    ]);
+    expect(permissionsOf(theTemplate(), 'forget').get('s3:DeleteObject')).toEqual(
+      ['demanded', 'forget', 'ledger', 'runs'].map((prefix) =>
+        expect.stringMatching(new RegExp(`^<StateBucket\\w+>/${prefix}/\\*$`)),
+      ),
+    );
+  });
+
+  const ofAudiences = (template: Template): readonly Resource[] =>
+    Object.values(resources(template, 'AWS::Scheduler::Schedule')).filter(({ Properties: p }) => p.Name !== '_tend');
   const input = (audience: string): string => `{"audience":"${audience}","tick":"<aws.scheduler.scheduled-time>"}`;
 });
 
