@@ -306,15 +306,12 @@ describe('schedules', () => {
     const tend = Object.values(resources(theTemplate(), 'AWS::Scheduler::Schedule')).find(
       ({ Properties: p }) => p.Name === '_tend',
     );
-    expect([tend?.Properties.ScheduleExpression, (tend?.Properties.Target as { Input: string }).Input]).toEqual([
+    expect([tend?.Properties.ScheduleExpression, (tend?.Properties.Target as { Input: string } | undefined)?.Input]).toEqual([
       'rate(1 hour)',
       '{"task":"continue","input":{},"holder":"_tend","attempt":"<aws.scheduler.execution-id>"}',
     ]);
-    expect(permissionsOf(theTemplate(), 'forget').get('s3:DeleteObject')).toEqual(
-      ['demanded', 'forget', 'ledger', 'runs'].map((prefix) =>
-        expect.stringMatching(new RegExp(`^<StateBucket\\w+>/${prefix}/\\*$`)),
-      ),
-    );
+    const deleted = permissionsOf(theTemplate(), 'forget').get('s3:DeleteObject') ?? [];
+    expect(deleted.map((arn) => arn.slice(arn.indexOf('/')))).toEqual(['/demanded/*', '/forget/*', '/ledger/*', '/runs/*']);
   });
 
   const ofAudiences = (template: Template): readonly Resource[] =>
