@@ -32,8 +32,8 @@ describe('names that become paths, keys and SQL', () => {
            |              ^^^^^^^^^^^^^^^^^^^^^
         Correct that file first.
 
-      contracts/support.yaml:17:19  "../../etc/passwd" cannot be the name of a table in a warehouse: it may not hold / \\ * ? [ ] { } nor an empty part. [invalid-value]
-        17 |     physicalName: ../../etc/passwd
+      contracts/support.yaml:21:19  "../../etc/passwd" cannot be the name of a table in a warehouse: it may not hold / \\ * ? [ ] { } nor an empty part. [invalid-value]
+        21 |     physicalName: ../../etc/passwd
            |                   ^^^^^^^^^^^^^^^^
         Where the files of the table lie says the path of its server."
     `);
@@ -55,8 +55,8 @@ describe('names that become paths, keys and SQL', () => {
            |              ^^^^^^^^^^^^^^^^^^^^^
         Correct that file first.
 
-      contracts/support.yaml:37:15  The name of a column must not be empty nor hold control characters. [invalid-value]
-        37 |       - name: topic
+      contracts/support.yaml:41:15  The name of a column must not be empty nor hold control characters. [invalid-value]
+        41 |       - name: topic
            |               ^^^^^"
     `);
   });
