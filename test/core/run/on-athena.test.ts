@@ -88,7 +88,13 @@ describe('law 10: the same rows give the same delta', () => {
       const held = ['meta', 'webhook'].map((platform) => [...world.held(platform)].toSorted());
       told.push({
         state: report.state,
-        syncs: report.syncs.map((one) => ({ ...one, seconds: 0, receipts: one.receipts?.rows })),
+        // How long it took is the machine's; whom it is about is not.
+        syncs: report.syncs.map((one) => ({
+          ...one,
+          seconds: 0,
+          receipts: one.receipts?.rows,
+          demanded: one.demanded?.removed,
+        })),
         held,
       });
     }
