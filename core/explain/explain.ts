@@ -258,7 +258,8 @@ async function explainSync(
   const rejected = rejections.find((one) => one['member'] === member);
   const identifiers = await identifiersFor(resolved, index, row, counts);
   const usable = identifiers.some((one) => one.usable > 0);
-  const returned = await returnedFor(ports.store.documents, ports.connectors, ports.memberKey);
+  const survivors = new Map(person.moved.map((row) => [String(row['member']), member]));
+  const returned = await returnedFor(ports.store.documents, ports.connectors, ports.memberKey, () => Promise.resolve(survivors));
   const entries = (row?.[`identifiers_${index}`] ?? []) as readonly string[];
   const erased = returned?.(member, entries, (row?.['country'] ?? null) as string | null) === true;
   const withheld = row?.[`withheld_${index}`] ?? null;

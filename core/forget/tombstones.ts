@@ -63,15 +63,25 @@ export const markOf = (secret: string, namespace: string, hash: string): string 
 /** Whether somebody came back: one of their identifiers belonged to an erased person, and they did not hold it then. */
 export type Returned = (member: string, raw: readonly string[], country: string | null) => boolean;
 
-/** Reads the tombstones, once a diff; undefined when there are none, so that nothing is hashed for them. */
+/**
+ * Reads the tombstones, once a diff; undefined when there are none, so that nothing is hashed for them.
+ * @param survivorsOf who some members were merged into since: who kept an identifier keeps it as the survivor
+ */
 export async function returnedFor(
   documents: Documents,
   connectors: Readonly<Record<string, Connector>>,
   secret: string,
+  survivorsOf: (members: readonly string[]) => Promise<ReadonlyMap<string, string>>,
 ): Promise<Returned | undefined> {
   const stones = await documents.list<Tombstone>(TOMBSTONE);
   if (stones.length === 0) return undefined;
-  const known = new Map(stones.map(({ id, document }) => [id, new Set(document.keepers)]));
+  const survivors = await survivorsOf([...new Set(stones.flatMap(({ document }) => document.keepers))]);
+  const known = new Map(
+    stones.map(({ id, document: { keepers } }) => [
+      id,
+      new Set([...keepers, ...keepers.flatMap((keeper) => survivors.get(keeper) ?? [])]),
+    ]),
+  );
   const strong = strongNamespaces(connectors);
   return (member, raw, country) =>
     raw.some((entry) => {

@@ -90,7 +90,10 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
     const allLeave = mode === 'mirror' && rollout === 100;
     const stayed = allLeave ? 0 : count((await warehouse.rows(stayedQuery({ ...base, candidates })))[0]?.['n']);
 
-    const returned = await returnedFor(store.documents, ports.connectors, ports.memberKey);
+    const merges = snapshot.moved && movedRelation(snapshot.moved);
+    const returned = await returnedFor(store.documents, ports.connectors, ports.memberKey, (members) =>
+      survivorsOf(ports, merges, members, `${prefix}/keepers.jsonl`),
+    );
     const shards = shardsFor(tally.toPrepare);
     const upserts: Shard[] = [];
     const rawRemoves: string[] = [];
@@ -215,6 +218,23 @@ export async function touchedMembers(
     if (stable) break;
   }
   return touched.files.rows === seeds ? null : touched;
+}
+
+/** Who some members were merged into; `key` is the file in which they are looked for. */
+async function survivorsOf(
+  { store, warehouse }: RunPorts,
+  moved: Relation | null | undefined,
+  members: readonly string[],
+  key: string,
+): Promise<ReadonlyMap<string, string>> {
+  if (!moved || members.length === 0) return new Map();
+  const lines = members.map((member) => JSON.stringify({ member }));
+  const keepers = linesRelation([(await store.files.write(key, lines)).location], { member: 'varchar' });
+  const rows = await warehouse.rows({
+    sql: 'SELECT m.member AS member, m.survivor AS survivor FROM moved m JOIN keepers k ON k.member = m.member',
+    relations: { moved, keepers },
+  });
+  return new Map(rows.map((row) => [String(row['member']), String(row['survivor'])]));
 }
 
 /** Normalises one shard of candidates: yields upsert lines, collects remove lines, counts what SQL could not know. */

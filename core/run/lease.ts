@@ -38,7 +38,8 @@ export async function holdLease(ports: RunPorts, run: string, audience: string, 
       return leases.renew(taken, ttl);
     },
     async keepUntil(until) {
-      await leases.renew(taken, Math.max(0, until - ports.clock.now()) + ttl);
+      // A budget grants at fractions of a millisecond; stores keep whole ones.
+      await leases.renew(taken, Math.ceil(Math.max(0, until - ports.clock.now())) + ttl);
     },
   };
 }

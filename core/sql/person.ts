@@ -143,6 +143,8 @@ export function returnedQuery(source: PersonSource, marks: Relation, strong: rea
     form('lower(e.value)', hashed),
     form(sha(looseSql('e.value')), `NOT ${hashed}`),
     form(sha(`'+' || ${digitsSql('e.value')}`), `e.namespace = 'phone'`),
+    // As Meta hashes it: of who was sent there with a number that no table knew any more, this is the only tombstone.
+    form(sha(digitsSql('e.value')), `e.namespace = 'phone'`),
   ].join('\n  UNION ALL ')}
 ), held AS (
   SELECT DISTINCT ${memberSql(secret, 'f.customer_id')} AS member, substr(${sha(`${quoteText(`${secret}\n`)} || f.namespace || chr(10) || f.hash`)}, 1, 32) AS mark

@@ -18,7 +18,16 @@ export interface Day {
     joined?: string | null;
   }[];
   readonly identifiers?: readonly { id: string; namespace: string; value: string; verified?: boolean | null }[];
-  readonly consents?: readonly { id: string; purpose: string; status: string; from: string; to?: string | null }[];
+  /** `namespace` and `value`: of the one identifier that it is about; only in a world with `bound`. */
+  readonly consents?: readonly {
+    id: string;
+    purpose: string;
+    status: string;
+    from: string;
+    to?: string | null;
+    namespace?: string | null;
+    value?: string | null;
+  }[];
   readonly erasures?: readonly { id: string; at: string }[];
   /** Merges and splits; only of a world with `merges`. */
   readonly changes?: readonly { from: string; to: string; kind: string; at: string }[];
@@ -69,6 +78,8 @@ export async function makeWorld(options: {
   audience?: string;
   /** Whether there is a table of role identity-changes. */
   merges?: boolean;
+  /** Whether consents can be about one identifier. */
+  bound?: boolean;
   /** Sluice's own waits (back-offs, polls) pass this many times faster; the stand-ins stay in real time. */
   speed?: number;
 }): Promise<World> {
@@ -109,7 +120,8 @@ export async function makeWorld(options: {
         property('purpose', 'string') +
         property('status', 'string') +
         property('from', 'timestamp', field('effective_from')) +
-        property('to', 'timestamp', field('effective_to')),
+        property('to', 'timestamp', field('effective_to')) +
+        (options.bound === true ? property('namespace', 'string') + property('value', 'string') : ''),
       dir,
     ),
   );
@@ -182,7 +194,7 @@ ${options.syncs}`,
       rows('erasures', day.erasures ?? []);
       rows('identity-changes', day.changes ?? []);
     },
-    async open(work, clock = fast(options.speed ?? 1)) {
+    async open(work, clock = fastClock(options.speed ?? 1)) {
       const open = await openWorkspace(dir, { overrideFor: ({ name }) => overrides[name], clock });
       if ('problems' in open) throw new Error(open.problems.map((one) => `${one.file}:${one.line} ${one.message}`).join('\n'));
       try {
@@ -201,7 +213,8 @@ ${options.syncs}`,
 
 const STARTED = Date.now();
 
-const fast = (speed: number): Clock => ({
+/** The machine's clock, with waits that pass so many times faster. */
+export const fastClock = (speed: number): Clock => ({
   now: () => STARTED + (Date.now() - STARTED) * speed,
   sleep: (ms, signal) => systemClock.sleep(ms / speed, signal),
   random: () => systemClock.random(),
