@@ -90,9 +90,8 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
     const allLeave = mode === 'mirror' && rollout === 100;
     const stayed = allLeave ? 0 : count((await warehouse.rows(stayedQuery({ ...base, candidates })))[0]?.['n']);
 
-    const merges = snapshot.moved && movedRelation(snapshot.moved);
     const returned = await returnedFor(store.documents, ports.connectors, ports.memberKey, (members) =>
-      survivorsOf(ports, merges, members, `${prefix}/keepers.jsonl`),
+      survivorsOf(ports, moved, members, `${prefix}/keepers.jsonl`),
     );
     const shards = shardsFor(tally.toPrepare);
     const upserts: Shard[] = [];

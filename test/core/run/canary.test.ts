@@ -152,7 +152,9 @@ const leaksIn = (all: readonly { readonly path: string; readonly text: string }[
   );
 
 describe('law 9: no personal data in anything that is kept, said or reported', () => {
-  it('through every command and every failure: good days, bad platforms, held plans, erasures, broken tables and files', { timeout: 300_000 }, async () => {
+  it('through every command and every failure: good days, bad platforms, held plans, erasures, broken tables and files', {
+    timeout: 300_000,
+  }, async () => {
     world = await makeWorld({
       syncs: '',
       audience: audience(CALM),
@@ -170,7 +172,10 @@ describe('law 9: no personal data in anything that is kept, said or reported', (
       world.file(`destinations/${name}.yaml`, `${file}endpoint: ${endpoint}\n`);
       vi.stubEnv(`SLUICE_SECRET_${name.toUpperCase()}`, JSON.stringify(secret));
     }
-    world.file('audiences/odd.yaml', `description: by hand\nowner: crm@example.com\nsql: SELECT id AS customer_id FROM customers\n`);
+    world.file(
+      'audiences/odd.yaml',
+      `description: by hand\nowner: crm@example.com\nsql: SELECT id AS customer_id FROM customers\n`,
+    );
     const git = (...args: string[]): void =>
       void execFileSync('git', ['-C', world.dir, '-c', 'user.name=t', '-c', 'user.email=t@example.com', ...args]);
     world.file('.gitignore', '.sluice/\nrows/\n');
@@ -233,7 +238,9 @@ describe('law 9: no personal data in anything that is kept, said or reported', (
     await bothWays('plan', '--compare', 'HEAD', '--tick', TICK, '--list', 'moves.jsonl');
     const moves = readFileSync(join(world.dir, 'moves.jsonl'), 'utf8');
     world.file('audiences/gold.yaml', audience(CALM));
-    const generation = await world.open(async ({ ports }) => (await ports.store.pointers.history('gold/meta')).at(-1)?.generation);
+    const generation = await world.open(
+      async ({ ports }) => (await ports.store.pointers.history('gold/meta')).at(-1)?.generation,
+    );
     await sluice('rollback', 'gold', 'meta', generation ?? '');
     await sluice('sync', 'gold', '--tick', TICK);
 
@@ -265,11 +272,16 @@ describe('law 9: no personal data in anything that is kept, said or reported', (
     await sluice('forget', '--continue');
     await bothWays('forget', '--status', 'r3');
     const { out: receipt } = await sluice('forget', '--receipt', 'r3');
-    await sluice('forget', '--verify', request('receipt', `${receipt}\n`));
-    await sluice('forget', '--verify', request('altered', receipt.replace('completed', 'cancelled')));
+    const sound = await sluice('forget', '--verify', request('receipt', receipt));
+    const altered = await sluice('forget', '--verify', request('altered', receipt.replace('completed', 'cancelled')));
+    expect([sound.exit, altered.exit]).toEqual([0, 1]);
     await sluice('forget', '--cancel', 'r2');
     // Back under a new id, with the same address.
-    changed({ ...DAY, customers: [...DAY.customers, { id: 'd', tier: 'gold', country: 'DE' }], identifiers: [...(DAY.identifiers ?? []), { id: 'd', namespace: 'email', value: MAILS[0] ?? '' }] });
+    changed({
+      ...DAY,
+      customers: [...DAY.customers, { id: 'd', tier: 'gold', country: 'DE' }],
+      identifiers: [...(DAY.identifiers ?? []), { id: 'd', namespace: 'email', value: MAILS[0] ?? '' }],
+    });
     await sluice('sync', 'gold', '--tick', TICK);
     await lookedAt();
     await bothWays('explain', 'd');
@@ -312,7 +324,10 @@ describe('law 9: no personal data in anything that is kept, said or reported', (
     await sluice('sync', 'gold', '--tick', TICK);
     changed();
     // Gone for good: a destination that nobody feeds any more.
-    world.file('audiences/odd.yaml', 'description: by hand\nowner: crm@example.com\nsql: SELECT id AS customer_id FROM customers\n');
+    world.file(
+      'audiences/odd.yaml',
+      'description: by hand\nowner: crm@example.com\nsql: SELECT id AS customer_id FROM customers\n',
+    );
     world.file('audiences/gold.yaml', audience(CALM).replace(/ {2}- \{ to: hook.*\n/, ''));
     await bothWays('status');
     faults({ kind: 'error', status: 500 });

@@ -135,7 +135,9 @@ const told1 = (name: string, value: unknown): string => {
 };
 const ending = ({ trouble, where, last }: HistoryDay): string => {
   if (trouble === 'none') return 'SYNC';
-  return trouble === 'dies' ? `SYNC dies after step ${last}` : `SYNC with ${trouble} at ${['the first', 'the second', 'both'][where] ?? ''}`;
+  return trouble === 'dies'
+    ? `SYNC dies after step ${last}`
+    : `SYNC with ${trouble} at ${['the first', 'the second', 'both'][where] ?? ''}`;
 };
 
 export interface Consent {

@@ -6,6 +6,7 @@ import { evidenceOf } from '../../../core/evidence.ts';
 import type { RunDocument } from '../../../core/run/ports.ts';
 import { type Clock, type Pointer, PointerConflict } from '../../../core/ports.ts';
 import { StalePlan } from '../../../core/run/deliver.ts';
+import { holdLease, LeaseHeld } from '../../../core/run/lease.ts';
 import { type Day, makeWorld, type World } from './world.ts';
 import { systemClock } from '../../../stores/system-clock.ts';
 import { sha256Hex } from '../../../core/identifiers.ts';
@@ -186,6 +187,15 @@ describe('a mirror of members (webhook)', () => {
     world.write({ customers: people('b'), consents: granted('mail', 'b') });
     await world.open((ops) => sync(ops, 'gold', { tick: T }));
     expect(world.held('webhook')).toEqual(new Set(['b', 'stranger']));
+  });
+
+  it('law 7: keeps the lease through a wait that ends at a fraction of a millisecond', async () => {
+    world = await hook();
+    await world.open(async ({ ports }) => {
+      const lease = await holdLease(ports, 'run', 'gold', 'hook');
+      await lease.keepUntil(ports.clock.now() + 3_600_000.25);
+      await expect(holdLease(ports, 'other', 'gold', 'hook')).rejects.toThrow(LeaseHeld);
+    });
   });
 
   it('law 7: a worker that comes late cannot move the pointer', async () => {

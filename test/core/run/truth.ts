@@ -16,7 +16,13 @@ export interface Entitled {
 }
 
 export const POLICIES: Readonly<Record<Purpose, PurposePolicy>> = {
-  ads: { name: 'ads', basis: 'opt-in', expiresAfter: { amount: 30, unit: 'day' }, jurisdictions: {}, sharedIdentifiers: 'keep-for-entitled' },
+  ads: {
+    name: 'ads',
+    basis: 'opt-in',
+    expiresAfter: { amount: 30, unit: 'day' },
+    jurisdictions: {},
+    sharedIdentifiers: 'keep-for-entitled',
+  },
   mail: { name: 'mail', basis: 'opt-in', jurisdictions: { US: 'opt-out' }, sharedIdentifiers: 'keep-for-entitled' },
 };
 
@@ -58,7 +64,9 @@ export class Truth {
 
   #bury(identifier: string, surely: boolean): void {
     const before: readonly Keepers[] = this.#tombstones.get(identifier) ?? [undefined];
-    const after = before.map((keepers) => new Set([...(keepers ?? this.holders(identifier))].filter((id) => !this.#erased.has(id))));
+    const after = before.map(
+      (keepers) => new Set([...(keepers ?? this.holders(identifier))].filter((id) => !this.#erased.has(id))),
+    );
     this.#tombstones.set(identifier, surely ? after : [...before, ...after]);
   }
 
