@@ -325,7 +325,7 @@ const WORTH_A_NAME: readonly (readonly [string, History])[] = [
 
 describe('laws 3, 6, 8, 13 and 14 while people consent, withdraw, move, merge, split, leave, are erased and come back, and runs fail or die', () => {
   // Each history is a world of its own with a real store, DuckDB and the strict stand-ins; more of them by SLUICE_HISTORIES.
-  const asked = Number(process.env.SLUICE_HISTORIES ?? 6);
+  const asked = Number(process.env.SLUICE_HISTORIES ?? 4);
   afterAll(() => {
     if (process.env.SLUICE_HISTORIES !== undefined) process.stdout.write(`${JSON.stringify(tried)}\n`);
   });

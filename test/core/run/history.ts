@@ -56,7 +56,7 @@ export const FAULTS: Readonly<Record<'none' | 'cut' | 'error' | 'unauthorised', 
   none: [],
   cut: [{ kind: 'cut', method: 'POST', times: 1 }],
   error: [{ kind: 'error', status: 500, times: 2 }],
-  unauthorised: [{ kind: 'unauthorised', every: 3 }],
+  unauthorised: [{ kind: 'unauthorised', every: 2 }],
 };
 
 const who = fc.integer({ min: 0, max: IDS.length - 1 });
@@ -100,7 +100,8 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ what: what('tend') }) },
 );
 const day: fc.Arbitrary<HistoryDay> = fc.record({
-  events: fc.array(event, { maxLength: 7 }),
+  // Dense: what goes wrong takes several things at once.
+  events: fc.array(event, { maxLength: 8, size: 'max' }),
   trouble: fc.oneof(
     { weight: 4, arbitrary: fc.constant('none' as const) },
     { weight: 2, arbitrary: fc.constant('dies' as const) },
@@ -121,7 +122,7 @@ export class History {
   }
 }
 export const history: fc.Arbitrary<History> = fc
-  .array(day, { minLength: 2, maxLength: 5 })
+  .array(day, { minLength: 2, maxLength: 5, size: 'max' })
   .map((days) => new History([{ events: [], trouble: 'none', where: 0, last: 1 }, ...days]));
 
 function told(one: Event): string {
