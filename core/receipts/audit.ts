@@ -1,6 +1,7 @@
 import { ERASURE, type Erasure } from '../forget/erasure.ts';
 import { sha256Hex } from '../identifiers.ts';
-import type { Cell, Row } from '../ports.ts';
+import type { Table } from '../model.ts';
+import type { Cell, Query, Row } from '../ports.ts';
 import type { RunPorts } from '../run/ports.ts';
 import { quoteText } from '../sql/literal.ts';
 import { MERGED, mergeExpressions } from '../sql/merges.ts';
@@ -91,14 +92,22 @@ export async function idsOf(
 ): Promise<readonly string[]> {
   const tables = workspace.tables.filter(({ role }) => role === 'identity-changes');
   if (tables.length === 0) return [customerId];
-  const id = quoteText(customerId);
-  const rows = await warehouse.rows({
-    sql: `WITH ${mergeExpressions(tables, now).join(', ')}
-SELECT DISTINCT m.from_id AS from_id, m.to_id AS to_id FROM ${MERGED} m
-WHERE m.to_id = ${id} OR m.to_id IN (SELECT s.to_id FROM ${MERGED} s WHERE s.from_id = ${id})`,
-    tables,
-  });
+  const rows = await warehouse.rows(idsQuery(tables, customerId, now));
   return [...new Set([customerId, ...rows.flatMap((row) => [String(row['from_id']), String(row['to_id'])])])];
+}
+
+/** Merges `from_id`, `to_id` that make up the person of a customer id. @param tables of role identity-changes, one at least */
+export function idsQuery(tables: readonly Table[], customerId: string, now: number): Query {
+  const id = quoteText(customerId);
+  return {
+    sql: `WITH ${mergeExpressions(tables, now).join(', ')}
+SELECT g.from_id AS from_id, g.to_id AS to_id FROM (
+  SELECT m.from_id AS from_id, m.to_id AS to_id,
+    max(CASE WHEN m.from_id = ${id} OR m.to_id = ${id} THEN 1 ELSE 0 END) OVER (PARTITION BY m.to_id) AS of_theirs
+  FROM ${MERGED} m
+) g WHERE g.of_theirs = 1`,
+    tables,
+  };
 }
 
 /** What one run sent, counted. */

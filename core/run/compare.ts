@@ -3,6 +3,7 @@ import { prepareIdentifiers } from '../identifiers.ts';
 import type { Audience, Mode, Workspace } from '../model.ts';
 import type { Relation } from '../ports.ts';
 import { NO_SNAPSHOT_COLUMNS, type Side, standingCountsQuery, standingsQuery } from '../sql/compare.ts';
+import { movedQuery } from '../sql/merges.ts';
 import { policiesRead } from '../sql/purposes.ts';
 import { snapshotQuery } from '../sql/snapshot.ts';
 import { ulid } from '../ulid.ts';
@@ -12,7 +13,7 @@ import { ledgersOf, snapshotSpec, wholeSpec } from './materialize.ts';
 import type { Finding, RunPorts } from './ports.ts';
 import { syncKey } from './ports.ts';
 import { withScratch } from './sweep.ts';
-import { ledgerRelation, relationOf, resolveSync, snapshotRelation } from './relations.ts';
+import { ledgerRelation, movedRelation, relationOf, resolveSync, snapshotRelation } from './relations.ts';
 
 /** Where a person stands with a destination: in, or why not. */
 export type Standing = 'in' | 'not-matched' | Exclude<WithheldReason, 'parked'>;
@@ -135,7 +136,8 @@ async function questionOf(ports: RunPorts, of: Sent | undefined, tick: number) {
   const { name } = of.audience;
   const ledgers = await ledgersOf(ports, name, of.destinations);
   const spec = snapshotSpec(ports, name, of.destinations, tick, ledgers);
-  const query = snapshotQuery(spec);
+  const merges = movedQuery(ports.workspace, tick, ports.memberKey);
+  const query = snapshotQuery({ ...spec, moved: merges && movedRelation(null) });
   // What strings say of consent is read by the policy, and not by the query.
   const { policies } = policiesRead(
     ports.workspace.consent,
@@ -145,7 +147,8 @@ async function questionOf(ports: RunPorts, of: Sent | undefined, tick: number) {
     const { connector, destination } = resolveSync(ports, name, to);
     return [to, connector.name, destination.purpose];
   });
-  const text = JSON.stringify([query.sql, query.tables?.map(({ servers }) => servers), spec.syncs, syncs, policies]);
+  const servers = [query, merges].flatMap((one) => one?.tables ?? []).map((table) => table.servers);
+  const text = JSON.stringify([query.sql, merges?.sql, servers, spec.syncs, syncs, policies]);
   return { text, ports, spec };
 }
 

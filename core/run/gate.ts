@@ -7,7 +7,9 @@ import type { Finding, RunPorts, Tasks } from './ports.ts';
 export function gateTask(ports: RunPorts): Tasks['gate'] {
   return async ({ audience, tick, destinations }) => {
     ports.onProgress?.({ kind: 'step', audience, step: 'gate' });
-    const { tables = [] } = snapshotQuery(snapshotSpec(ports, audience, destinations, tick, new Map()));
+    const { tables: read = [] } = snapshotQuery({ ...snapshotSpec(ports, audience, destinations, tick, new Map()), moved: null });
+    // The merges are found beside the snapshot.
+    const tables = [...read, ...ports.workspace.tables.filter(({ role }) => role === 'identity-changes')];
     const findings: Finding[] = [];
     const quality: QualityFinding[] = [];
     for (const table of tables) {

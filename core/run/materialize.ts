@@ -1,7 +1,7 @@
 import { keepPolicy } from '../consent-versions.ts';
 import type { FileSet, Relation } from '../ports.ts';
 import { movedQuery } from '../sql/merges.ts';
-import { type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
+import { type BareSpec, type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
 import { attemptOf } from './diff.ts';
 import { measureLinkage } from './linkage.ts';
 import type { PolicyVersions, RunDocument, RunPorts, Tasks } from './ports.ts';
@@ -45,7 +45,7 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
  */
 export async function wholeSpec(
   ports: RunPorts,
-  bare: SnapshotSpec,
+  bare: BareSpec,
   prefix: string,
 ): Promise<{ readonly spec: SnapshotSpec; readonly moved: FileSet | null }> {
   const stops = await stopRelation(ports, `${prefix}/stops`, bare.tick);
@@ -106,7 +106,7 @@ export function snapshotSpec(
   destinations: readonly string[],
   tick: number,
   ledgers: ReadonlyMap<string, Relation>,
-): SnapshotSpec {
+): BareSpec {
   const audience = ports.workspace.audiences[audienceName];
   if (audience === undefined) throw new UnknownName('audience', audienceName);
   const syncs = destinations.map((to, index) => {

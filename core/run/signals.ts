@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type SignalKind, signalsOf } from '../signals.ts';
 import { policiesRead } from '../sql/purposes.ts';
 import { digitOf, keyText, SIGNAL_COLUMNS, signalStringsQuery } from '../sql/signals.ts';
-import type { SnapshotSpec } from '../sql/snapshot.ts';
+import type { BareSpec } from '../sql/snapshot.ts';
 import type { RunPorts } from './ports.ts';
 import { linesRelation } from './relations.ts';
 
@@ -12,12 +12,12 @@ import { linesRelation } from './relations.ts';
  * @param prefix key under which the files of this attempt may be written
  * @param customers ids of the only ones whose strings are wanted
  */
-export async function withSignals(
+export async function withSignals<Spec extends BareSpec>(
   ports: RunPorts,
-  spec: SnapshotSpec,
+  spec: Spec,
   prefix: string,
   customers?: readonly string[],
-): Promise<SnapshotSpec> {
+): Promise<Spec> {
   const { purposes, policies } = policiesRead(
     spec.workspace.consent,
     spec.syncs.map(({ purpose }) => purpose),

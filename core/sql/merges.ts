@@ -25,7 +25,7 @@ export const MOVED_COLUMNS = {
 const DOUBLINGS = 3;
 
 /**
- * Common table expressions of merged ids as of the tick; none without a table of role identity-changes. The last merge of an id counts,
+ * Common table expressions of merged ids as of the tick, to be named once in a query (engines compute them wherever they are named); none without a table of role identity-changes. The last merge of an id counts,
  * unless a later split gave the id a life of its own again, or the one it was merged into was merged into it later.
  */
 export function mergeExpressions(tables: readonly Table[], tick: number): readonly string[] {

@@ -41,11 +41,14 @@ export function samePersonQuery(source: PersonSource, wanted: Relation): Query {
   const asked = `SELECT value AS customer_id FROM wanted WHERE kind = 'id'`;
   if (merges.length === 0) return { sql: asked, relations: { wanted } };
   return {
-    sql: `WITH ${merges.join(', ')}, asked AS (${asked}), heads AS (
-  SELECT a.customer_id AS customer_id FROM asked a
-  UNION SELECT m.to_id FROM ${MERGED} m JOIN asked a ON a.customer_id = m.from_id
-)
-SELECT customer_id FROM heads UNION SELECT m.from_id FROM ${MERGED} m JOIN heads h ON h.customer_id = m.to_id`,
+    sql: `WITH ${merges.join(', ')}, asked AS (${asked})
+SELECT customer_id FROM asked UNION SELECT u.id
+FROM (
+  SELECT m.from_id AS from_id, m.to_id AS to_id,
+    max(CASE WHEN a.customer_id IS NOT NULL OR b.customer_id IS NOT NULL THEN 1 ELSE 0 END) OVER (PARTITION BY m.to_id) AS of_theirs
+  FROM ${MERGED} m LEFT JOIN asked a ON a.customer_id = m.from_id LEFT JOIN asked b ON b.customer_id = m.to_id
+) g CROSS JOIN UNNEST(ARRAY[g.from_id, g.to_id]) AS u(id)
+WHERE g.of_theirs = 1`,
     tables: changes,
     relations: { wanted },
   };

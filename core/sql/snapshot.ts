@@ -11,7 +11,7 @@ import {
   identifiersSql,
 } from './identifiers.ts';
 import { NO_TEXTS, quoteName, quoteText } from './literal.ts';
-import { MERGED, mergeExpressions, MOVED, movedExpression } from './merges.ts';
+import { MOVED } from './merges.ts';
 import { usableRows, usableSql } from './retention.ts';
 import { LEVELS, Purposes } from './purposes.ts';
 import { SIGNALS } from './signals.ts';
@@ -38,11 +38,17 @@ export interface SnapshotSpec {
   readonly only?: string;
   /** The stop list (STOP_COLUMNS); left out when it is empty. */
   readonly stops?: Relation;
-  /** MOVED as it was materialized for the run, null where nobody is merged; left out, the query finds the merges itself. */
-  readonly moved?: Relation | null;
+  /**
+   * Who was merged into whom (`movedQuery`), null where nobody was. Always a relation of its own: Trino computes an expression anew
+   * wherever it is named, and this query names it all over.
+   */
+  readonly moved: Relation | null;
   /** What consent strings say (core/run/signals.ts); without it every string refuses the purposes whose policies read them. */
   readonly signals?: Relation;
 }
+
+/** What is known of a snapshot before its merges are found. */
+export type BareSpec = Omit<SnapshotSpec, 'moved'>;
 
 export interface SnapshotSync {
   /** Suffix of the sync's columns. */
@@ -90,12 +96,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   const excluded = audience.exclude.map((name) => audiences.named(name));
   const ledgers = spec.syncs.filter(({ ledger }) => ledger !== undefined);
   const tables = (role: Role): readonly Table[] => workspace.tables.filter((table) => table.role === role);
-  const changes = spec.moved === undefined ? tables('identity-changes') : [];
-  const merges =
-    changes.length === 0 ? [] : [...mergeExpressions(changes, tick), movedExpression(customers, spec.memberKeySecret)];
-  const moved = spec.moved || merges.length > 0 ? MOVED : undefined;
-  // Trino computes an expression anew in every place that names it: the plain one is the shorter.
-  const merged = spec.moved ? MOVED : merges.length > 0 ? MERGED : undefined;
+  const moved = spec.moved === null ? undefined : MOVED;
   const { only: one } = spec;
   const all = ledgers.length > 0 || one !== undefined;
   // Where members who left are looked at, so must be those whose row is past its period: they are removed in every mode.
@@ -108,7 +109,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
       tables: tables('consents'),
       purposes: spec.syncs.map(({ purpose }) => purpose),
       tick,
-      merged,
+      merged: moved,
       wanted: wantedName,
     },
     spec.signals !== undefined,
@@ -194,12 +195,11 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     }),
   ];
   const expressions = [
-    ...merges,
     ...audiences.expressions(),
     ...wanted,
     people,
-    ...erasedExpression(erasures, tick, merged),
-    ...(stops === undefined ? [] : [stoppedExpression(spec.syncs, merged, spec.memberKeySecret)]),
+    ...erasedExpression(erasures, tick, moved),
+    ...(stops === undefined ? [] : [stoppedExpression(spec.syncs, moved, spec.memberKeySecret)]),
     ...consent.expressions(),
     `${DECIDED} AS (
   ${consent.decided(PEOPLE)}
@@ -212,7 +212,7 @@ FROM (
   SELECT ${inner.join(',\n    ')}
   FROM ${[`${DECIDED} p`, ...joins].join('\n  ')}
 ) y${ledgers.length === 0 || one !== undefined ? '' : `\nWHERE ${where.join(' OR ')}`}`;
-  const read = [...audiences.tables(), ...identifiers.tables, ...tables('consents'), ...erasures, ...changes];
+  const read = [...audiences.tables(), ...identifiers.tables, ...tables('consents'), ...erasures];
   return {
     sql,
     tables: [...new Map(read.map((table) => [table.physicalName, table])).values()],

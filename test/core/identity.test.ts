@@ -85,6 +85,7 @@ const snapshot = async (identity: IdentityPolicy, sync: Partial<SnapshotSync> = 
       workspace: { ...workspace([CUSTOMERS, IDENTIFIERS, CONSENTS], [gold]), identity },
       tick: TICK,
       memberKeySecret: 'pepper',
+      moved: null,
       syncs: [{ index: 0, purpose: 'ads', namespaces: ['email', 'phone'], traits: [], salt: 'salt', ...sync }],
     }),
   );

@@ -100,6 +100,7 @@ it('decides in SQL as in TypeScript who and which identifiers may go, where cons
         workspace: workspace([CUSTOMERS, IDENTIFIERS, CONSENTS], [gold], [policy]),
         tick: TICK,
         memberKeySecret: SECRET,
+        moved: null,
         syncs: [{ index: 0, purpose: 'ads', namespaces, traits: [], salt: 'salt' }],
       });
       const rows = new Map((await world.rows(query)).map((one) => [one['member'], one]));

@@ -113,6 +113,7 @@ describe('nothing that a file or a row says becomes SQL: DuckDB gives it back as
               workspace: workspace([customers, consents, IDENTIFIERS], [of], [purpose(f)]),
               tick: TICK,
               memberKeySecret: d,
+              moved: null,
               syncs: [
                 {
                   index: 0,

@@ -136,6 +136,7 @@ describe('a snapshot under retention', () => {
         workspace: workspace(tables, [everybody]),
         tick: TICK,
         memberKeySecret: 'k',
+        moved: null,
         syncs: [sync],
       }),
     );
@@ -158,7 +159,13 @@ describe('a snapshot under retention', () => {
     world.write(CONSENTS, ['a', 'b', 'c'].map(granted));
     world.write(IDENTIFIERS, []);
     const tables = [kept(CUSTOMERS, 'last_order_at', 30), CONSENTS, IDENTIFIERS];
-    const spec = { audience: everybody, workspace: workspace(tables, [everybody]), tick: TICK, memberKeySecret: 'k' };
+    const spec = {
+      audience: everybody,
+      workspace: workspace(tables, [everybody]),
+      tick: TICK,
+      memberKeySecret: 'k',
+      moved: null,
+    };
     const all = await world.rows(
       snapshotQuery({ ...spec, workspace: workspace([CUSTOMERS, CONSENTS, IDENTIFIERS], [everybody]), syncs: [sync] }),
     );

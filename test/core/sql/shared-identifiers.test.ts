@@ -37,9 +37,11 @@ interface Sent {
 
 /** What the snapshot lets go, by customer id. */
 async function take(ids: readonly string[], tables: readonly Table[], policy: PurposePolicy): Promise<Record<string, Sent>> {
+  const whole = workspace(tables, [gold], [policy]);
   const query = snapshotQuery({
     audience: gold,
-    workspace: workspace(tables, [gold], [policy]),
+    workspace: whole,
+    moved: await world.moved(whole, TICK, SECRET),
     tick: TICK,
     memberKeySecret: SECRET,
     syncs: [{ index: 0, purpose: 'ads', namespaces: ['email', 'maid'], traits: [], salt: 'salt' }],

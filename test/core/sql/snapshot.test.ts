@@ -5,7 +5,6 @@ import type { Audience, PurposePolicy, Table, Workspace } from '../../../core/mo
 import { evidenceOf } from '../../../core/evidence.ts';
 import type { Row } from '../../../core/ports.ts';
 import { LEDGER_COLUMNS } from '../../../core/sql/delta.ts';
-import { MOVED_COLUMNS, movedQuery } from '../../../core/sql/merges.ts';
 import { snapshotQuery, type SnapshotSync } from '../../../core/sql/snapshot.ts';
 import { column, table } from '../../warehouses/tables.ts';
 import {
@@ -62,9 +61,11 @@ async function take(
   syncs: readonly SnapshotSync[],
   { of = gold, tables = TABLES, others = [], with: more = {}, tick = TICK }: Take = {},
 ): Promise<(id: string) => Row | undefined> {
+  const whole = { ...workspace(tables, [of, ...others]), ...more };
   const query = snapshotQuery({
     audience: of,
-    workspace: { ...workspace(tables, [of, ...others]), ...more },
+    workspace: whole,
+    moved: await world.moved(whole, tick, SECRET),
     tick,
     memberKeySecret: SECRET,
     syncs,
@@ -616,35 +617,6 @@ describe('merged ids', () => {
     expect((await take([sync()], { with: own }))('b')?.['identifiers_0']).toEqual(
       entries(['email', 'a@example.com'], ['email', 'b@example.com']),
     );
-  });
-
-  it('says the same whether the query finds the merges itself or is given them', async () => {
-    world.write(CUSTOMERS, people('a', 'b', 'c', 'd'));
-    world.write(CHANGES, [
-      merge('a', 'b', '2026-01-01T00:00:00'),
-      merge('x', 'c', '2026-01-01T00:00:00'),
-      merge('d', 'y', '2026-01-01T00:00:00'),
-    ]);
-    world.write(CONSENTS, granted('a', 'c', 'd'));
-    world.write(ERASURES, [{ customer_id: 'x', requested_at: '2026-01-05T00:00:00' }]);
-    world.write(IDENTIFIERS, [{ customer_id: 'a', namespace: 'email', value: 'a@example.com' }]);
-    const spec = {
-      audience: gold,
-      workspace: workspace(TABLES, [gold]),
-      tick: TICK,
-      memberKeySecret: SECRET,
-      syncs: [sync()],
-    };
-    const moves = movedQuery(spec.workspace, TICK, SECRET);
-    if (moves === null) throw new Error('there is a table of merges');
-    const files = await world.warehouse.materialize(moves, `${world.dir}/moves`);
-    expect(files.rows).toBe(3);
-    const given = snapshotQuery({ ...spec, moved: { files, columns: MOVED_COLUMNS } });
-    expect(given.tables?.map(({ name }) => name)).not.toContain(CHANGES.name);
-    const sorted = (rows: readonly Row[]) => rows.toSorted((a, b) => String(a['member']).localeCompare(String(b['member'])));
-    const rows = sorted(await world.rows(given));
-    expect(rows).toEqual(sorted(await world.rows(snapshotQuery(spec))));
-    expect(rows.filter((one) => one['withheld_0'] === 'erased')).toHaveLength(1);
   });
 
   it('a merge in the future, and one that a split has undone, do not count', async () => {

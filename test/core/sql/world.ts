@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { USUAL_IDENTITY } from '../../../core/identity.ts';
 import type { Audience, Column, PurposePolicy, Rule, Table, Test, Workspace } from '../../../core/model.ts';
-import type { Query, Row, Warehouse } from '../../../core/ports.ts';
+import type { Query, Relation, Row, Warehouse } from '../../../core/ports.ts';
+import { MOVED_COLUMNS, movedQuery } from '../../../core/sql/merges.ts';
 import { openDuckDb } from '../../../warehouses/duckdb.ts';
 import { column, table, writeRows } from '../../warehouses/tables.ts';
 
@@ -72,17 +73,26 @@ export interface SqlWorld {
   readonly dir: string;
   write(of: Table, rows: Rows): void;
   rows(query: Query): Promise<readonly Row[]>;
+  /** Who was merged into whom, as a run keeps it beside its snapshot. */
+  moved(of: Workspace, tick: number, memberKeySecret: string): Promise<Relation | null>;
   close(): Promise<void>;
 }
 
 export async function openSqlWorld(): Promise<SqlWorld> {
   const dir = mkdtempSync(join(tmpdir(), 'sluice-sql-'));
+  let found = 0;
   const warehouse = await openDuckDb({ dir, temporary: join(dir, 'spill') });
   return {
     warehouse,
     dir,
     write: (of, rows) => writeRows(dir, of, rows),
     rows: (query) => warehouse.rows(query),
+    async moved(of, tick, memberKeySecret) {
+      const query = movedQuery(of, tick, memberKeySecret);
+      if (query === null) return null;
+      const files = await warehouse.materialize(query, join(dir, `moved-${found++}`));
+      return files.rows === 0 ? null : { files, columns: MOVED_COLUMNS };
+    },
     async close() {
       await warehouse.close();
       rmSync(dir, { recursive: true });
