@@ -99,7 +99,7 @@ async function planned({ ports }: Operations, one: SyncPlan): Promise<ReadonlyMa
 }
 
 describe('explain says of everybody what a run does with them', () => {
-  const asked = Number(process.env.SLUICE_HISTORIES ?? 8);
+  const asked = Number(process.env.SLUICE_HISTORIES ?? 4);
 
   it('for random people, merges, stop lists, tombstones, holdouts, rollouts and modes, over several days', {
     timeout: 120_000 + asked * 30_000,

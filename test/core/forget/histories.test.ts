@@ -95,7 +95,7 @@ const asHeld = (values: ReadonlySet<string>): Set<string> =>
 
 describe('law 8 over random histories of households, withdrawals and erasures', () => {
   // Each history is a world of its own with a real store, DuckDB and the strict stand-ins; more of them by SLUICE_HISTORIES.
-  const asked = Number(process.env.SLUICE_HISTORIES ?? 6);
+  const asked = Number(process.env.SLUICE_HISTORIES ?? 3);
 
   it('ends with nobody held who was erased, came back or withdrew, and everybody else there', {
     timeout: 120_000 + asked * 40_000,

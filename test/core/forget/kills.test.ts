@@ -109,8 +109,8 @@ describe('law 3: an erasure that is killed', () => {
     await expectForgotten(whole, 'never');
     await whole.close();
     expect(effects).toBeGreaterThanOrEqual(30);
-    // Every third by default; all with SLUICE_KILLS=all.
-    const step = process.env.SLUICE_KILLS === 'all' ? 1 : 5;
+    // Every ninth by default; all with SLUICE_KILLS=all.
+    const step = process.env.SLUICE_KILLS === 'all' ? 1 : 9;
     const next = Array.from({ length: Math.ceil(effects / step) }, (_, i) => i * step + 1);
     const worker = async (): Promise<void> => {
       for (let n = next.shift(); n !== undefined; n = next.shift()) {

@@ -26,6 +26,8 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
+/** As it is read back: the driver takes a byte order mark for one, at the start of a text; the engine has it. */
+const read = (value: string): string => value.replace(/^\ufeff/, '');
 const text = (value: string): Literal => ({ type: 'string', value });
 
 describe('nothing that a file or a row says becomes SQL: DuckDB gives it back as it was', () => {
@@ -35,8 +37,6 @@ describe('nothing that a file or a row says becomes SQL: DuckDB gives it back as
         // Names differ for an engine only by their letters' case.
         const sql = `SELECT ${values.map((value, i) => `${quoteText(value)} AS ${quoteName(`${i} ${value}`)}`).join(', ')}`;
         const [row] = await world.rows({ sql });
-        // The driver takes a byte order mark for one, at the start of a text; the engine has it.
-        const read = (value: string) => value.replace(/^\ufeff/, '');
         expect(Object.entries(row ?? {})).toEqual(values.map((value, i) => [`${i} ${value}`, read(value)]));
       }),
       { numRuns: 100 },
@@ -128,8 +128,8 @@ describe('nothing that a file or a row says becomes SQL: DuckDB gives it back as
           const seen = rows.map((row) => [row['withheld_0'], row['traits_0'], row['identifiers_0']]);
           const blank = /^\s*$/u.test(c) || !/[^\s\u0085]/u.test(c);
           expect(seen).toHaveLength(2);
-          expect(seen).toContainEqual(['no-consent', [e], [`external_id\u001f${a}x`]]);
-          if (!blank) expect(seen).toContainEqual([null, [e], [`external_id\u001f${a}`, `email\u001f${c}`]]);
+          expect(seen).toContainEqual(['no-consent', [read(e)], [`external_id\u001f${a}x`]]);
+          if (!blank) expect(seen).toContainEqual([null, [read(e)], [`external_id\u001f${a}`, `email\u001f${c}`]]);
         },
       ),
       { numRuns: 60 },
