@@ -50,34 +50,30 @@ export class SluiceStack extends Stack {
     const state = new State(this, 'State', settings, lifecycleOf(workspace.retention));
     const lake = new Lake(this, 'Lake', { settings, bucket: state.bucket, key: state.key, tables: workspace.tables });
     const notifications = new Notifications(this, 'Notifications', { key: state.key, owners });
-    const memberKey = new Secret(this, 'MemberKey', {
-      description: 'Key of the member hashes. Lost or changed, every ledger is unreadable: everybody would be sent anew.',
-      encryptionKey: state.key,
-      generateSecretString: {
-        passwordLength: 64,
-        excludeCharacters: 'ghijklmnopqrstuvwxyz',
-        excludeUppercase: true,
-        excludePunctuation: true,
-      },
-      removalPolicy: settings.on_removal === 'keep' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    });
-    meant(memberKey, 'SMG4', 'Another key would make every ledger unreadable: it is replaced by a migration, never by a clock.');
-
-    const signingKey = new Secret(this, 'SigningKey', {
-      description:
-        'Key that signs receipts of erasures. Changed, receipts of before are checked with the public half of the old one.',
-      encryptionKey: state.key,
-      generateSecretString: {
-        passwordLength: 64,
-        excludeCharacters: 'ghijklmnopqrstuvwxyz',
-        excludeUppercase: true,
-        excludePunctuation: true,
-      },
-      removalPolicy: settings.on_removal === 'keep' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    });
-    meant(
-      signingKey,
-      'SMG4',
+    // 64 hex digits, made once with the stack and never replaced by a clock.
+    const keyOf = (id: string, description: string, whyKept: string): Secret => {
+      const secret = new Secret(this, id, {
+        description,
+        encryptionKey: state.key,
+        generateSecretString: {
+          passwordLength: 64,
+          excludeCharacters: 'ghijklmnopqrstuvwxyz',
+          excludeUppercase: true,
+          excludePunctuation: true,
+        },
+        removalPolicy: settings.on_removal === 'keep' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+      });
+      meant(secret, 'SMG4', whyKept);
+      return secret;
+    };
+    const memberKey = keyOf(
+      'MemberKey',
+      'Key of the member hashes. Lost or changed, every ledger is unreadable: everybody would be sent anew.',
+      'Another key would make every ledger unreadable: it is replaced by a migration, never by a clock.',
+    );
+    const signingKey = keyOf(
+      'SigningKey',
+      'Key that signs receipts of erasures. Changed, receipts of before are checked with the public half of the old one.',
       'A receipt is checked for years with the key that signed it: it is replaced by a decision, never by a clock.',
     );
 

@@ -12,6 +12,7 @@ import { namedColumn } from './scope.ts';
 import { checkShape } from './shape.ts';
 import { keyOf, nodeAt, valueOf } from './source.ts';
 import type { Source } from './source.ts';
+import { daysIn } from './words-of-time.ts';
 
 const KEEP = 'keep';
 
@@ -296,18 +297,8 @@ function readStorage(source: Source): RetentionPolicy['storage'] {
   return found;
 }
 
-const DAYS: Readonly<Record<Duration['unit'], number>> = {
-  second: 1 / 86_400,
-  minute: 1 / 1440,
-  hour: 1 / 24,
-  day: 1,
-  week: 7,
-  month: 31,
-  year: 366,
-};
-
 /** Whole days of a length of time, rounded up. */
-const daysOf = ({ amount, unit }: Duration): number => Math.ceil(amount * DAYS[unit]);
+const daysOf = (length: Duration): number => Math.ceil(daysIn(length));
 
 /** A rule of a bucket's lifecycle, for what age alone decides. */
 export interface LifecycleRule {

@@ -11,7 +11,7 @@ const UNITS: Readonly<Record<string, Duration['unit']>> = {
   year: 'year',
 };
 
-/** Days in a unit, rounded up: only to bound what may be written. */
+/** Days in a unit, rounded up: to bound what may be written, and how long it is kept. */
 const DAYS: Readonly<Record<Duration['unit'], number>> = {
   second: 1 / 86_400,
   minute: 1 / 1440,
@@ -23,6 +23,9 @@ const DAYS: Readonly<Record<Duration['unit'], number>> = {
 };
 const LONGEST_DAYS = 366 * 200;
 
+/** Days that a length of time takes at most; a fraction for what is shorter than one. */
+export const daysIn = ({ amount, unit }: Duration): number => amount * DAYS[unit];
+
 export const DURATION_FORM = 'Write a whole number and a unit, such as "90 days", "12 hours" or "1 year".';
 export const INSTANT_FORM =
   'Write a date ("2026-01-31"), a time ("2026-01-31T08:00"), "90 days ago", "in 7 days", "now", "today", "yesterday" or "tomorrow".';
@@ -33,7 +36,7 @@ export function parseDuration(text: string): Duration | undefined {
   const unit = UNITS[match?.[2] ?? ''];
   if (!match || unit === undefined) return undefined;
   const amount = /^an?$/.test(match[1] ?? '') ? 1 : Number(match[1]);
-  return amount >= 1 && amount * DAYS[unit] <= LONGEST_DAYS ? { amount, unit } : undefined;
+  return amount >= 1 && daysIn({ amount, unit }) <= LONGEST_DAYS ? { amount, unit } : undefined;
 }
 
 /** What a text says of time: an instant, or why it is none (a sentence, for a message). */
