@@ -9,7 +9,7 @@ import { connectors } from '../connectors/index.ts';
 import { loadWorkspace } from '../core/files/workspace.ts';
 import { withoutDurableFunctions } from './durable-regions.ts';
 import { readSettings, type Settings, SettingsWrong } from './settings.ts';
-import { bundle, ENTRIES } from '../functions/bundling.ts';
+import { bundle, ENTRIES, workspaceFile } from '../functions/bundling.ts';
 import type { FunctionName } from '../functions/environment.ts';
 import { SluiceStack } from './sluice-stack.ts';
 
@@ -32,9 +32,10 @@ if (refused !== undefined) stop(refused);
 
 // Code and files are one asset a function; the same sources and files make the same asset, so a deploy without a change changes nothing.
 const assets = new Map<FunctionName, Code>();
+const beside = workspaceFile(files, settings.environment);
 for (const name of ENTRIES) {
   const folder = join(app.outdir, 'bundles', name);
-  await bundle(name, folder, files);
+  await bundle(name, folder, beside);
   assets.set(name, Code.fromAsset(folder, { exclude: ['*.map'] }));
 }
 

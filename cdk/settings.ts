@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * How one stage is deployed: `context.sluice.<stage>` in cdk.json. Everything has a default; what a company already has (buckets, a key,

@@ -1,5 +1,5 @@
 import { sign } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   type Batch,
   type Connector,

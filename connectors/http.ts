@@ -1,7 +1,8 @@
-import { isIP } from 'node:net';
 import { lookup } from 'node:dns';
-import { Agent, type Dispatcher, request } from 'undici';
-import type { z } from 'zod';
+import { Agent, type IncomingMessage, request, type RequestOptions } from 'node:http';
+import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
+import { isIP, type Socket } from 'node:net';
+import type * as z from 'zod';
 import { DestinationBroken, type Http, type HttpResponse, RowsRefused, TryAgain } from '../core/connector.ts';
 import { isLoopback, isPrivate } from './private-address.ts';
 
@@ -23,6 +24,8 @@ export type ClosableHttp = Http & { close(): Promise<void> };
 const TIMEOUT_MS = 60_000;
 const CONNECTIONS = 4;
 const KEEP_ALIVE_MS = 30_000;
+/** For name, connection and TLS, at most; and half of an exchange's time. */
+const CONNECT_MS = 10_000;
 /** Result files of jobs are the largest answers: Salesforce's failed rows reach tens of megabytes. */
 const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
 
@@ -34,45 +37,73 @@ export function createHttp(options: HttpOptions = {}): ClosableHttp {
   const { timeoutMs = TIMEOUT_MS, connections = CONNECTIONS, maxResponseBytes = MAX_RESPONSE_BYTES } = options;
   const allowPrivate = options.privateAddresses === 'allow';
   const allowLoopback = allowPrivate || isLoopbackUrl(options.endpoint);
-  const agent = new Agent({
-    connections,
-    pipelining: 1,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    // The whole exchange has one deadline (the signal below); the agent's own would be a second truth.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect: { timeout: Math.min(timeoutMs, 10_000), lookup: guardedLookup(allowLoopback, allowPrivate) },
-  });
+  const settings = {
+    keepAlive: true,
+    maxSockets: connections,
+    // Of a connection that nobody uses; an exchange has a deadline of its own.
+    timeout: KEEP_ALIVE_MS,
+    lookup: guardedLookup(allowLoopback, allowPrivate),
+  };
+  const agents = { 'http:': new Agent(settings), 'https:': new TlsAgent(settings) };
+  const out = new Set<Promise<unknown>>();
 
-  const send: Http = async ({ method, url, headers, body }) => {
+  const exchange: Http = async ({ method, url, headers, body }) => {
     const target = addressOf(url);
     refuseHeaders(target.host, headers);
     refuseAddress(target, allowLoopback, allowPrivate);
+    const agent = agents[target.protocol === 'http:' ? 'http:' : 'https:'];
     const signal = AbortSignal.timeout(timeoutMs);
     try {
-      const answer = await request(target, {
-        dispatcher: agent,
-        method,
-        headers: { 'user-agent': 'sluice', ...headers },
-        body,
-        signal,
-      });
-      const text = await readText(answer.body, maxResponseBytes, target.host);
-      if (answer.statusCode >= 300 && answer.statusCode < 400 && answer.statusCode !== 304) {
+      // Said here, because Node says no length for a DELETE.
+      const length = body !== undefined && { 'content-length': Buffer.byteLength(body) };
+      const options = { agent, method, headers: { 'user-agent': 'sluice', ...headers, ...length }, signal };
+      const answer = await answerTo(target, options, body, Math.min(timeoutMs / 2, CONNECT_MS));
+      const text = await readText(answer, maxResponseBytes, target.host);
+      const { statusCode: status = 0 } = answer;
+      if (status >= 300 && status < 400 && status !== 304) {
         throw new DestinationBroken(
-          `${target.host} answered with a redirect (HTTP ${answer.statusCode}); redirects are not followed.`,
+          `${target.host} answered with a redirect (HTTP ${status}); redirects are not followed.`,
           'Set `endpoint` (or the URL of the destination) to the address that answers itself.',
         );
       }
-      return { status: answer.statusCode, headers: flat(answer.headers), text };
+      return { status, headers: flat(answer.headers), text };
     } catch (error) {
       if (error instanceof TryAgain || error instanceof DestinationBroken) throw error;
-      // Never as `cause`: undici's parser errors carry bytes of the answer, which may hold people's data.
-      const { kind, ambiguous } = failureOf(error);
+      // Never as `cause`: errors of Node's parser carry bytes of the answer, which may hold people's data.
+      const { kind, ambiguous } = signal.aborted ? LATE : failureOf(error);
       throw new TryAgain(`${target.host}: ${kind}.`, { ambiguous });
     }
   };
-  return Object.assign(send, { close: () => agent.close() });
+  const send: Http = (asked) => {
+    const answer = exchange(asked);
+    const ended = answer.catch(() => undefined).finally(() => out.delete(ended));
+    out.add(ended);
+    return answer;
+  };
+  return Object.assign(send, {
+    async close() {
+      await Promise.all(out);
+      for (const agent of Object.values(agents)) agent.destroy();
+    },
+  });
+}
+
+/** Sends, and answers when the head of the answer is there. */
+function answerTo(target: URL, options: RequestOptions, body: string | undefined, connectMs: number): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const sent = (target.protocol === 'http:' ? request : tlsRequest)(target, options);
+    sent.on('response', resolve).on('error', reject);
+    sent.on('socket', (socket: Socket) => {
+      if (!socket.connecting) return;
+      const late = setTimeout(
+        () => sent.destroy(Object.assign(new Error('No connection in time.'), { code: 'ETIMEDOUT' })),
+        connectMs,
+      );
+      const connected = 'encrypted' in socket ? 'secureConnect' : 'connect';
+      socket.once(connected, () => clearTimeout(late)).once('close', () => clearTimeout(late));
+    });
+    sent.end(body);
+  });
 }
 
 /**
@@ -106,15 +137,15 @@ function refuseHeaders(host: string, headers: Readonly<Record<string, string>> |
 /** A folder is an endpoint too, of a connector that speaks no HTTP. */
 const isLoopbackUrl = (endpoint = ''): boolean => URL.canParse(endpoint) && isLoopback(new URL(endpoint).hostname);
 
-function flat(headers: Dispatcher.ResponseData['headers']): Record<string, string> {
+function flat(headers: IncomingMessage['headers']): Record<string, string> {
   const result: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined) result[name.toLowerCase()] = Array.isArray(value) ? value.join(', ') : value;
+    if (value !== undefined) result[name] = Array.isArray(value) ? value.join(', ') : value;
   }
   return result;
 }
 
-async function readText(body: Dispatcher.ResponseData['body'], max: number, host: string): Promise<string> {
+async function readText(body: IncomingMessage, max: number, host: string): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -128,7 +159,6 @@ async function readText(body: Dispatcher.ResponseData['body'], max: number, host
 /** Kinds of failure before a byte of the request left: the platform took nothing. */
 const BEFORE: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
-  UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
   ETIMEDOUT: 'no connection in time',
   EHOSTUNREACH: 'host unreachable',
   ENETUNREACH: 'network unreachable',
@@ -136,24 +166,21 @@ const BEFORE: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'host name could not be looked up',
 };
 
-/** Kinds of failure after it may have left: the platform may have taken everything. */
-const AFTER: Readonly<Record<string, string>> = {
-  ECONNRESET: 'connection reset',
-  EPIPE: 'connection reset',
-  UND_ERR_SOCKET: 'connection closed before the answer was complete',
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'connection closed before the answer was complete',
-};
+/** After it may have left: the platform may have taken everything. */
+const LATE = { kind: 'no complete answer in time', ambiguous: true };
 
 function failureOf(error: unknown): { readonly kind: string; readonly ambiguous: boolean } {
   if (!(error instanceof Error)) return { kind: 'unknown failure', ambiguous: true };
-  if (error.name === 'TimeoutError') return { kind: 'no complete answer in time', ambiguous: true };
   const inner: NodeJS.ErrnoException = error instanceof AggregateError ? (error.errors[0] as Error) : error;
-  const code = inner.code ?? '';
+  const { code = '', syscall } = inner;
   const before = BEFORE[code] ?? (TLS.test(code) ? `TLS failed (${code})` : undefined);
   if (before !== undefined) return { kind: before, ambiguous: false };
-  const other =
-    error.name === 'HTTPParserError' ? 'the answer is not HTTP' : `transport failed${/^\w+$/.test(code) ? ` (${code})` : ''}`;
-  return { kind: AFTER[code] ?? other, ambiguous: true };
+  // A connection that was reset says so by the system's call; one that was ended in the middle has the same code in Node, without one.
+  const reset = code === 'EPIPE' || (code === 'ECONNRESET' && syscall !== undefined);
+  if (reset) return { kind: 'connection reset', ambiguous: true };
+  if (code === 'ECONNRESET') return { kind: 'connection closed before the answer was complete', ambiguous: true };
+  if (code.startsWith('HPE_')) return { kind: 'the answer is not HTTP', ambiguous: true };
+  return { kind: `transport failed${/^\w+$/.test(code) ? ` (${code})` : ''}`, ambiguous: true };
 }
 
 const TLS = /^(?:ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/;

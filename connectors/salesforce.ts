@@ -1,6 +1,6 @@
 import { sign } from 'node:crypto';
 import { parse } from 'csv-parse/sync';
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   type Batch,
   type Connector,

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Basis, BudgetWindow, Mode } from './model.ts';
 import type { Tokens } from './ports.ts';
 

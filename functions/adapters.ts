@@ -1,19 +1,19 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { S3Client } from '@aws-sdk/client-s3';
-import { connectors } from '../connectors/index.ts';
 import type { Destination } from '../core/model.ts';
 import type { Store, Warehouse } from '../core/ports.ts';
 import type { RunPorts } from '../core/run/ports.ts';
 import { openAwsStore } from '../stores/aws.ts';
 import { systemClock } from '../stores/system-clock.ts';
-import { deployedWorkspace } from './workspace.ts';
+import { withoutSending } from './platforms.ts';
+import { refuse } from './refusal.ts';
+import { deployed } from './workspace.ts';
 import type { PerCall } from './worker.ts';
 
 /** Tries of one request, waits growing with jitter: S3 and DynamoDB ask for less for seconds at a time, not for minutes. */
 const PATIENT = { maxAttempts: 8, retryMode: 'standard' } as const;
 
 export interface StoreEnvironment {
-  readonly SLUICE_ENVIRONMENT: string;
   readonly SLUICE_STATE_BUCKET: string;
   readonly SLUICE_RECEIPTS_BUCKET: string;
   readonly SLUICE_TABLE: string;
@@ -35,29 +35,24 @@ export function deployedStore(env: StoreEnvironment, s3: S3Client): Store {
 
 /**
  * What steps run over. A function is given what its privileges allow, and for the rest something that refuses by name: what sends has no
- * warehouse, what reads tables has no secrets of a destination.
+ * warehouse, what reads tables has no secrets of a destination, and what neither writes identifiers nor sends has no connectors.
  */
 export function deployedPorts(
-  env: StoreEnvironment,
   store: Store,
-  given: Partial<Pick<RunPorts, 'warehouse' | 'contextFor' | 'memberKey'>>,
+  given: Partial<Pick<RunPorts, 'warehouse' | 'connectors' | 'contextFor' | 'memberKey'>>,
 ): Omit<RunPorts, keyof PerCall> {
-  const { workspace, digest } = deployedWorkspace(env.SLUICE_ENVIRONMENT);
+  const { workspace, digest, platforms } = deployed();
   return {
     workspace,
     digest,
     store,
-    connectors,
+    connectors: given.connectors ?? withoutSending(platforms),
     clock: systemClock,
     warehouse: given.warehouse ?? NO_WAREHOUSE,
     contextFor: given.contextFor ?? noDestinations,
     // Where there is none, there is no step that makes a hash.
     memberKey: given.memberKey ?? '',
   };
-}
-
-function refuse(what: string): never {
-  throw new Error(`This function has no access to ${what}, on purpose.`);
 }
 
 const NO_WAREHOUSE: Warehouse = {

@@ -2,7 +2,12 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild';
+import { connectors } from '../connectors/index.ts';
+import { digestOf } from '../core/files/digest.ts';
+import { loadWorkspace } from '../core/files/workspace.ts';
 import type { FunctionName } from './environment.ts';
+import { platformOf } from './platforms.ts';
+import { type Deployed, WORKSPACE } from './workspace.ts';
 
 /** One bundle a function: `functions/<name>.ts`, its export `handler`. */
 export const ENTRIES: readonly FunctionName[] = [
@@ -19,48 +24,23 @@ export const ENTRIES: readonly FunctionName[] = [
 /** The name of the bundle in its folder, and what Lambda calls. */
 export const BUNDLE = 'index.mjs';
 export const HANDLER = 'index.handler';
-/** The files of the workspace, beside the bundle (functions/workspace.ts). */
-export const WORKSPACE = 'workspace.json';
-
-/** What stands for a module of a library, where all of it would come along for a part. By the end of its path in node_modules. */
-const SMALLER: readonly (readonly [RegExp, string, string])[] = [
-  // The messages of zod in fifty languages. English is all that is shown.
-  [/^\.\.\/locales\/index\.js$/, 'zod', "export { default as en } from 'zod/v4/locales/en.js';"],
+/** What stands for a library of which a function needs next to nothing. */
+const SMALLER: readonly (readonly [RegExp, string])[] = [
   // In a Lambda credentials are in the environment: no profiles, no single sign-on, no metadata service.
   [
     /^@aws-sdk\/credential-provider-node$/,
-    '',
     `import { fromEnv } from '@aws-sdk/credential-provider-env';
 export const defaultProvider = () => fromEnv();`,
-  ],
-  // Of undici, connections that are kept: no fetch, no web sockets, no caches, no mocks.
-  [
-    /^undici$/,
-    '',
-    `import Agent from 'undici/lib/dispatcher/agent.js';
-import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';
-import api from 'undici/lib/api/index.js';
-Object.assign(Dispatcher.prototype, api);
-export { Agent };
-export const request = (url, options) => {
-  const { origin, pathname, search } = new URL(url);
-  return options.dispatcher.request({ method: 'GET', ...options, origin, path: pathname + search });
-};`,
   ],
 ];
 
 const smaller: Plugin = {
   name: 'smaller',
   setup({ onResolve, onLoad }) {
-    for (const [i, [filter, within]] of SMALLER.entries()) {
-      onResolve({ filter }, ({ importer }) =>
-        importer.includes(`node_modules/${within}`) || within === ''
-          ? { path: `${i}`, namespace: 'smaller', sideEffects: false }
-          : undefined,
-      );
-    }
+    for (const [i, [filter]] of SMALLER.entries())
+      onResolve({ filter }, () => ({ path: `${i}`, namespace: 'smaller', sideEffects: false }));
     onLoad({ filter: /.*/, namespace: 'smaller' }, ({ path }) => ({
-      contents: SMALLER[Number(path)]?.[2] ?? '',
+      contents: SMALLER[Number(path)]?.[1] ?? '',
       resolveDir: ROOT,
     }));
   },
@@ -87,11 +67,20 @@ const OPTIONS = {
   banner: { js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);" },
 } satisfies BuildOptions;
 
-/** Writes the bundle of a function into a folder, and the files of the workspace beside it: what a Lambda is made of. */
-export async function bundle(name: FunctionName, folder: string, files: ReadonlyMap<string, string>): Promise<Metafile> {
+/** The file beside every bundle (functions/workspace.ts). Throws when the files have errors, which `sluice check` tells better. */
+export function workspaceFile(files: ReadonlyMap<string, string>, environment: string): string {
+  const { workspace, problems } = loadWorkspace(files, { connectors, environment });
+  const [first] = problems.filter(({ severity }) => severity === 'error');
+  if (workspace === null || first !== undefined)
+    throw new Error(`The files have errors, the first in ${first?.file}:${first?.line}. Run: sluice check`);
+  const platforms = Object.fromEntries(Object.entries(connectors).map(([name, one]) => [name, platformOf(one)]));
+  return JSON.stringify({ digest: digestOf(files), workspace, platforms } satisfies Deployed);
+}
+
+/** Writes the bundle of a function into a folder, and what it knows of the workspace beside it: what a Lambda is made of. */
+export async function bundle(name: FunctionName, folder: string, workspace: string): Promise<Metafile> {
   mkdirSync(folder, { recursive: true });
-  // As they are, in their order: a function has the digest that they have everywhere.
-  writeFileSync(join(folder, WORKSPACE), JSON.stringify([...files]));
+  writeFileSync(join(folder, WORKSPACE), workspace);
   const { metafile } = await build({
     ...OPTIONS,
     entryPoints: [`functions/${name}.ts`],

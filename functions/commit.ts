@@ -10,7 +10,7 @@ const s3 = s3Client();
 
 /** What writes the ledger and its receipts, moves the pointer, and deletes what is past its period: it reads none of the company's tables and no secret. */
 export const handler = worker(
-  async () => deployedPorts(env, deployedStore(env, s3), {}),
+  async () => deployedPorts(deployedStore(env, s3), {}),
   lakeSteps(env, s3, (ports) => ({
     commit: commitTask(ports),
     sweep: async () => {

@@ -1,3 +1,4 @@
+import { connectors } from '../connectors/index.ts';
 import { beginTask, deliverTask, finishTask } from '../core/run/deliver.ts';
 import { deployedPorts, deployedStore, s3Client } from './adapters.ts';
 import { deployedDestinations } from './destinations.ts';
@@ -14,7 +15,7 @@ const WAITS_MS = 60_000;
 export const handler = worker(
   async () => {
     const store = deployedStore(env, s3Client());
-    return deployedPorts(env, store, { contextFor: deployedDestinations(store) });
+    return deployedPorts(store, { connectors, contextFor: deployedDestinations(store) });
   },
   (ports) => ({
     steps: {

@@ -1,5 +1,5 @@
 import { DurableExecutionAlreadyStartedException, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import { z } from 'zod';
+import * as z from 'zod';
 import { environmentOf } from './environment.ts';
 import { log } from './log.ts';
 import { scheduledRun } from './run-event.ts';

@@ -1,3 +1,4 @@
+import { connectors } from '../connectors/index.ts';
 import type { Erasure } from '../core/forget/erasure.ts';
 import { continueForget, forget } from '../core/forget/forget.ts';
 import { parseOpenDsr } from '../core/forget/request.ts';
@@ -22,7 +23,7 @@ export const handler = worker(
   async () => {
     const store = deployedStore(env, s3);
     const [memberKey, signer] = await Promise.all([memberKeyIn(env.SLUICE_MEMBER_KEY), signerIn(env.SLUICE_SIGNING_KEY)]);
-    return { ...deployedPorts(env, store, { contextFor: deployedDestinations(store), memberKey }), signer };
+    return { ...deployedPorts(store, { connectors, contextFor: deployedDestinations(store), memberKey }), signer };
   },
   lakeSteps(env, s3, (ports) => ({
     async demanded({ audience, destination, tick }) {

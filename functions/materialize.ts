@@ -16,7 +16,7 @@ const s3 = s3Client();
 
 /** What reads the company's tables: it has the key that turns customer ids into hashes, and no secret of a destination. */
 export const handler = worker(
-  async () => deployedPorts(env, deployedStore(env, s3), { memberKey: await memberKeyIn(env.SLUICE_MEMBER_KEY) }),
+  async () => deployedPorts(deployedStore(env, s3), { memberKey: await memberKeyIn(env.SLUICE_MEMBER_KEY) }),
   lakeSteps(env, s3, (ports) => ({
     gate: gateTask(ports),
     materialize: materializeTask(ports),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ulid } from '../core/ulid.ts';
 
 /** What the durable function is started with. The same event under the same name is the same execution. */

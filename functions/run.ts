@@ -13,7 +13,7 @@ import { workersOf } from './places.ts';
 import { LEASE_MS } from './worker.ts';
 
 const env = environmentOf('run', process.env);
-const opened = deployedPorts(env, deployedStore(env, s3Client()), {});
+const opened = deployedPorts(deployedStore(env, s3Client()), {});
 
 /** One run, from gate to record (core/run/run.ts), as a durable execution: it decides the order and asks workers for the rest. */
 export const handler = withDurableExecution(async (given: unknown, context: DurableContext): Promise<Outcome> => {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Call, Refusal, type Reply, standIn } from './stand-in.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * What can be made to go wrong on demand. The first group happens before the platform sees the request, the second after it has

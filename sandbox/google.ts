@@ -1,5 +1,5 @@
 import { createHmac, verify } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Call, type Handler, Refusal, type Reply, standIn } from './stand-in.ts';
 
 /**

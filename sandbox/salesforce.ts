@@ -1,6 +1,6 @@
 import { createHmac, verify } from 'node:crypto';
 import { parse } from 'csv-parse/sync';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Call, type Handler, Refusal, type Reply, standIn } from './stand-in.ts';
 
 /**

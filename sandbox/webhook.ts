@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Call, type Reply, standIn } from './stand-in.ts';
 
 /** A receiver of Sluice's signed webhooks, as strict as a good one: it verifies, refuses what it does not know, and answers by row. */

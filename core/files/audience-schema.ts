@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { EVENT_KEYS } from './event-condition.ts';
 import type { TESTS } from './column-test.ts';
 

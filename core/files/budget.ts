@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Limits } from '../connector.ts';
 import type { BudgetWindow, Destination } from '../model.ts';
 import { keyOf, nodeAt } from './source.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Node } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { COUNTRIES, subdivisionsOf } from '../iso-3166.ts';
 import type { Basis, ConsentPolicy, PurposePolicy } from '../model.ts';
 import { MAX_SOURCES } from '../consent.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * The Open Data Contract Standard 3.1 as a schema: every key the standard has, and no other.

@@ -1,5 +1,5 @@
 import { isMap } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Connector } from '../connector.ts';
 import type { Destination } from '../model.ts';
 import { didYouMean } from '../problems.ts';

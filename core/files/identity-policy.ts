@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Node } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Connector } from '../connector.ts';
 import { USUAL_IDENTITY } from '../identity.ts';
 import { USUAL_LINKAGE } from '../linkage.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { audienceSchema } from './audience-schema.ts';
 import { consentSchema } from './consent-policy.ts';
 import { contractSchema } from './contract-schema.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isMap, isScalar } from 'yaml';
 import type { Node } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Column, Duration, Period, RetentionPolicy, Role, Table, TableRetention } from '../model.ts';
 import { didYouMean } from '../problems.ts';
 import { DELTAS_KEPT } from '../retention.ts';

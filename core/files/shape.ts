@@ -1,6 +1,6 @@
 import { isMap, isScalar } from 'yaml';
 import type { Node } from 'yaml';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { nearest } from '../problems.ts';
 import { keyOf, kindOf, nodeAt, valueOf, writtenOf } from './source.ts';
 import type { Reported, Source } from './source.ts';

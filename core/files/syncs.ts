@@ -1,6 +1,6 @@
 import { isMap } from 'yaml';
 import type { Node } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Connector } from '../connector.ts';
 import type { Column, Destination, Mode, Sync } from '../model.ts';
 import { didYouMean } from '../problems.ts';

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** A request to forget somebody, wherever it came from. Holds personal data: it is kept only until the erasure is done. */
 export interface ForgetRequest {

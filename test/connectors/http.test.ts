@@ -65,6 +65,15 @@ describe('one exchange', () => {
     expect(agent).toBe('sluice');
   });
 
+  test.each(['POST', 'PUT', 'PATCH', 'DELETE'] as const)('sends a body with %s, and its length', async (method) => {
+    const host = await serving((request, response) => {
+      response.setHeader('x-length', request.headers['content-length'] ?? 'none');
+      request.pipe(response);
+    });
+    const answer = await client(host)({ method, url: `http://${host}/`, body: 'naïve' });
+    expect(answer).toMatchObject({ text: 'naïve', headers: { 'x-length': '6' } });
+  });
+
   test('keeps its connections, and opens no more than it may', async () => {
     const sockets = new Set<Socket>();
     const host = await serving((request, response) => {
@@ -142,6 +151,21 @@ describe('one exchange', () => {
       message: expect.stringMatching(/: TLS failed \(\w+\)\.$/),
       ambiguous: false,
     });
+  });
+
+  test('a connection that does not come about is tried again, and nothing has left', async () => {
+    const host = await raw('', () => undefined);
+    const http = client(host, { timeoutMs: 1000 });
+    const error = await http({ method: 'POST', url: `https://${host}/`, body: CANARY }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ name: 'TryAgain', message: `${host}: no connection in time.`, ambiguous: false });
+  });
+
+  test('what is out comes home before its connections are closed', async () => {
+    const host = await serving((_, response) => setTimeout(() => response.end('home'), 50));
+    const http = client(host);
+    const answer = http({ method: 'GET', url: `http://${host}/` });
+    await http.close();
+    expect(await answer).toMatchObject({ status: 200, text: 'home' });
   });
 });
 

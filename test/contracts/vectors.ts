@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Connector } from '../../core/connector.ts';
 import { ENTRY_SEPARATOR, HASHED_SUFFIX, prepareIdentifiers } from '../../core/identifiers.ts';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CreateSecretCommand, PutSecretValueCommand } from '@aws-sdk/client-secrets-manager';
 import { CreateTopicCommand, SNSClient } from '@aws-sdk/client-sns';
 import type { Store } from '../../core/ports.ts';
-import { ENTRIES } from '../../functions/bundling.ts';
+import { ENTRIES, workspaceFile } from '../../functions/bundling.ts';
 import { type FunctionName, NEEDS, type Variable } from '../../functions/environment.ts';
 import { standIns, startSandbox } from '../../sandbox/index.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
@@ -139,7 +139,7 @@ budget: { requests: 1000, per: second, concurrency: 4 }
     ['destinations/meta.yaml', destination('meta', '{ ad_account_id: "1234567890" }')],
     ['policies/consent.yaml', 'purposes:\n  ads: { basis: opt-in }\njurisdiction: { column: country }\n'],
   ]);
-  const bundles = await makeBundles(ENTRIES, join(folder, 'bundles'), files);
+  const bundles = await makeBundles(ENTRIES, join(folder, 'bundles'), workspaceFile(files, 'aws'));
   let lambda: LambdaService | undefined;
   return {
     sandbox,

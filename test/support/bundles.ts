@@ -11,16 +11,12 @@ export interface Bundle {
   readonly parts: readonly (readonly [string, number])[];
 }
 
-/** Makes the bundles as they are deployed, a folder each under `to`, with the files of a workspace beside them. */
-export async function makeBundles(
-  names: readonly FunctionName[],
-  to: string,
-  files: ReadonlyMap<string, string> = new Map(),
-): Promise<readonly Bundle[]> {
+/** Makes the bundles as they are deployed, a folder each under `to`, with what they know of a workspace beside them. */
+export async function makeBundles(names: readonly FunctionName[], to: string, workspace: string): Promise<readonly Bundle[]> {
   rmSync(to, { recursive: true, force: true });
   return Promise.all(
     names.map(async (name) => {
-      const { outputs } = await bundle(name, join(to, name), files);
+      const { outputs } = await bundle(name, join(to, name), workspace);
       const path = join(to, name, BUNDLE);
       const sizes = new Map<string, number>();
       for (const output of Object.values(outputs)) {

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { json, statusError } from '../../../connectors/http.ts';
 import { type Connector, type HttpResponse, type Job, type Outcome, RowsRefused } from '../../../core/connector.ts';
 
