@@ -1,4 +1,5 @@
 import { commitTask } from '../core/run/commit.ts';
+import { reject, retryRejected, rollback } from '../core/run/operations.ts';
 import { sweep } from '../core/run/sweep.ts';
 import { deployedPorts, deployedStore, s3Client } from './adapters.ts';
 import { environmentOf } from './environment.ts';
@@ -15,6 +16,18 @@ export const handler = worker(
     commit: commitTask(ports),
     sweep: async () => {
       await sweep(ports);
+      return null;
+    },
+    async reject({ run }) {
+      await reject({ ports }, run);
+      return null;
+    },
+    async rollback({ audience, destination, generation }) {
+      await rollback({ ports }, audience, destination, generation);
+      return null;
+    },
+    async retry({ audience, destination }) {
+      await retryRejected({ ports }, audience, destination);
       return null;
     },
   })),

@@ -34,7 +34,7 @@ export const handler = withDurableExecution(async (given: unknown, context: Dura
   const tell = (outcome: Outcome) => last.call('publish', 'publish', { run, audience, owner, outcome });
   const step = stepOver(context, allowance);
   try {
-    const outcome: Outcome = { ended: 'report', report: await conduct({ event, ports, step, durable }) };
+    const outcome: Outcome = { ended: 'report', ...(await conduct({ event, ports, step, durable })) };
     // What is kept too long for a day more is no reason to fail a run that is done.
     if (event.until === 'record')
       await last.call('sweep', 'sweep', { run, audience }).catch(() => log.warn('nothing could be swept', { run, audience }));
