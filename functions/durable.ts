@@ -30,8 +30,15 @@ export type AwsTasks = Tasks & {
   /** Whether a receipt of an erasure is as this deployment signed it. */
   verify(input: { readonly receipt: string }): Promise<{ readonly verdict: Awaited<ReturnType<typeof verifyReceipt>> }>;
   /** Stops sending people before the tables know, and takes that back. @param at epoch ms of the withdrawal */
-  withdraw(input: { readonly customers: readonly string[]; readonly purposes: readonly string[]; readonly at: number }): Promise<null>;
-  lift(input: { readonly customers: readonly string[]; readonly purposes: readonly string[] }): Promise<{ readonly lifted: number }>;
+  withdraw(input: {
+    readonly customers: readonly string[];
+    readonly purposes: readonly string[];
+    readonly at: number;
+  }): Promise<null>;
+  lift(input: {
+    readonly customers: readonly string[];
+    readonly purposes: readonly string[];
+  }): Promise<{ readonly lifted: number }>;
   /** Takes everybody out of a sync that no file speaks of any more, or, `abandon`, only out of its ledger. */
   retire(input: Sync & { readonly tick: number; readonly abandon: boolean }): Promise<{ readonly report: RunReport | null }>;
   /** Drops a plan. */

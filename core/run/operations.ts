@@ -320,7 +320,11 @@ export async function rollback(
 }
 
 /** Law 2: forgets the rejections of a sync, so that parked rows are sent again by the next run. */
-export async function retryRejected({ ports }: Pick<Operations, 'ports'>, audience: string, destination: string): Promise<Pointer> {
+export async function retryRejected(
+  { ports }: Pick<Operations, 'ports'>,
+  audience: string,
+  destination: string,
+): Promise<Pointer> {
   return changePointer(ports, audience, destination, async (current) => {
     if (current instanceof PointerDamaged) throw current;
     const empty = {

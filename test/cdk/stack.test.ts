@@ -53,7 +53,7 @@ function stackOf(stage: Readonly<Record<string, unknown>>, change: (files: Map<s
   const app = new App({ context });
   const settings = readSettings('dev', { dev: stage });
   const code = Code.fromInline('export const handler = () => undefined');
-  return new SluiceStack(app, 'Sluice', { stackName: 'sluice-dev', settings, workspace, codeOf: () => code });
+  return new SluiceStack(app, 'Sluice', { stackName: 'sluice-dev', settings, workspace, digest: 'd1', codeOf: () => code });
 }
 
 const KEY = 'arn:aws:kms:eu-west-1:111122223333:key/12345678-1234-1234-1234-123456789012';
@@ -185,8 +185,10 @@ describe('privileges', () => {
     const changing = all.filter(({ action }) =>
       /^s3:(\*|Delete|Bypass|PutObjectRetention|PutObjectLegalHold|PutBucket)|^\*/.test(action),
     );
-    // Whom it forgets is taken out of ledgers and runs; nobody else deletes, and nothing at all is deleted among the receipts.
+    // Whom it forgets is taken out of ledgers and runs, and what is past its period goes; nobody else deletes, and nothing at all is deleted among the receipts.
     expect(changing.map(({ name, action }) => `${name} ${action}`)).toEqual([
+      'commit s3:DeleteObject',
+      'commit s3:DeleteObjectVersion',
       'forget s3:DeleteObject',
       'forget s3:DeleteObjectVersion',
     ]);
@@ -493,6 +495,7 @@ describe('the template', () => {
     new SluiceStack(app, 'Sluice', {
       settings,
       workspace,
+      digest: 'd1',
       codeOf: () => Code.fromInline('export const handler = () => undefined'),
     });
     Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
