@@ -43,7 +43,7 @@ export function deployedActions(deployment: Deployment, ports: RunPorts, onRun: 
 
   async function send(id: string, approved: boolean): Promise<RunReport> {
     const document = await documentOf(id);
-    if (document === null) throw new PlanRefused(`There is no plan ${id}. Plans are listed by: sluice history --env aws`);
+    if (document === null) throw new PlanRefused(`There is no plan ${id}. Plans are listed by: sluice history`);
     const { audience, tick } = document.of;
     // Another asking is another execution: what the first was refused for may be gone.
     const name = executionName(audience, ulid(clock.now(), clock.random));

@@ -39,7 +39,7 @@ export interface Deployment {
   readonly ports: Pick<RunPorts, 'store' | 'warehouse' | 'clock' | 'holder'>;
   memberKey(): Promise<string>;
   /** A step of a worker, waited for. Throws `CommandFailed` with the words of a failure that was foreseen. */
-  ask<T extends keyof AwsTasks & string>(
+  ask<T extends keyof AwsTasks>(
     worker: keyof typeof ASKED,
     task: T,
     input: Parameters<AwsTasks[T]>[0],
@@ -113,7 +113,7 @@ export async function openDeployment(
         const outcome = await ended(lambda, arn, async (look) => {
           if (stopped())
             throw new CommandFailed(
-              `Run ${event.run} of "${event.audience}" goes on without you. Look: sluice history ${event.audience} --env aws`,
+              `Run ${event.run} of "${event.audience}" goes on without you. Look: sluice history ${event.audience}`,
             );
           await onLook(clock.now() - began);
           await clock.sleep(LOOKS[Math.min(look, LOOKS.length - 1)] ?? 0);
@@ -133,7 +133,7 @@ const stackOf = (stage: string): string => `sluice-${stage}`;
 async function outputsOf(client: CloudFormationClient, stage: string): Promise<Outputs> {
   const name = stackOf(stage);
   const { Stacks = [] } = await client.send(new DescribeStacksCommand({ StackName: name })).catch(async (error: unknown) => {
-    const { name: kind = '', message = '' } = error as Error;
+    const { name: kind, message } = error as Error;
     if (kind === 'ValidationError' && /does not exist/.test(message))
       throw new CommandFailed(
         `There is no stack ${name} in ${String(await client.config.region())} of this account. Name another stage (--stage <name>), another ` +
@@ -184,7 +184,7 @@ async function started(lambda: LambdaClient, run: string, event: RunEvent): Prom
     });
   if (DurableExecutionArn !== undefined) return DurableExecutionArn;
   throw new CommandFailed(
-    `Run ${event.run} was started, and Lambda did not say under which name. Look: sluice history ${event.audience} --env aws`,
+    `Run ${event.run} was started, and Lambda did not say under which name. Look: sluice history ${event.audience}`,
   );
 }
 
@@ -210,7 +210,7 @@ async function ended(lambda: LambdaClient, arn: string, wait: (look: number) => 
 
 /** What keeps this process from reaching the deployment, with the way out. */
 function told(error: unknown, where: string): unknown {
-  const { name = '', message = '' } = error as Error;
+  const { name, message } = error as Error;
   if (name === 'CredentialsProviderError' || /Could not load credentials|Token is expired|SSO session/i.test(message))
     return new CommandFailed(
       'There are no AWS credentials here, or they have expired. Name a profile (AWS_PROFILE), or log in: aws sso login',

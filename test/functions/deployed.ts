@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateSecretCommand, PutSecretValueCommand } from '@aws-sdk/client-secrets-manager';
 import { CreateTopicCommand, SNSClient } from '@aws-sdk/client-sns';
+import { digestOf } from '../../core/files/digest.ts';
 import type { Store } from '../../core/ports.ts';
 import { ENTRIES, workspaceFile } from '../../functions/bundling.ts';
 import { type FunctionName, NEEDS, type Variable } from '../../functions/environment.ts';
@@ -35,6 +36,11 @@ export interface Deployed {
   readonly athena: AthenaWorld;
   readonly moto: Moto;
   readonly store: Store;
+  /** The files of the workspace, as they are deployed; their contracts have a local server over the same rows. */
+  readonly files: ReadonlyMap<string, string>;
+  /** What the outputs of a stack would say, and what a process needs in its environment to reach this one. */
+  readonly outputs: Readonly<Record<Variable | 'SLUICE_DIGEST', string>>;
+  readonly env: Readonly<Record<string, string>>;
   rows(rows: Rows): void;
   secret(name: string, value: Readonly<Record<string, string>>): Promise<void>;
   /** Functions that have not run yet; those before are ended. `only`: other settings for some. */
@@ -46,7 +52,11 @@ export interface Deployed {
   close(): Promise<void>;
 }
 
-const contract = (role: keyof typeof COLUMNS, fields: Readonly<Record<string, string>>): string => `apiVersion: v3.1.0
+const contract = (
+  root: string,
+  role: keyof typeof COLUMNS,
+  fields: Readonly<Record<string, string>>,
+): string => `apiVersion: v3.1.0
 kind: DataContract
 id: shop-${role}
 name: ${role}
@@ -54,6 +64,7 @@ version: 1.0.0
 status: active
 servers:
   - { server: aws, type: athena, schema: gold }
+  - { server: local, type: local, path: ${root}/lake/${role}.json, format: json }
 schema:
   - name: ${role}
     customProperties: [{ property: sluice.role, value: ${role} }]
@@ -128,20 +139,50 @@ budget: { requests: 1000, per: second, concurrency: 4 }
     ['audiences/silver.yaml', audience('silver', '{ to: braze, mode: mirror }')],
     [
       'contracts/consents.yaml',
-      contract('consents', { id: `, required: true${field('customer_id')}`, from: field('effective_from') }),
+      contract(athena.root, 'consents', { id: `, required: true${field('customer_id')}`, from: field('effective_from') }),
     ],
     [
       'contracts/customers.yaml',
-      contract('customers', { id: `, required: true, unique: true, primaryKey: true${field('customer_id')}` }),
+      contract(athena.root, 'customers', { id: `, required: true, unique: true, primaryKey: true${field('customer_id')}` }),
     ],
-    ['contracts/identifiers.yaml', contract('identifiers', { id: `, required: true${field('customer_id')}` })],
+    ['contracts/identifiers.yaml', contract(athena.root, 'identifiers', { id: `, required: true${field('customer_id')}` })],
     ['destinations/braze.yaml', destination('braze', '{}')],
     ['destinations/meta.yaml', destination('meta', '{ ad_account_id: "1234567890" }')],
     ['policies/consent.yaml', 'purposes:\n  ads: { basis: opt-in }\njurisdiction: { column: country }\n'],
   ]);
   const bundles = await makeBundles(ENTRIES, join(folder, 'bundles'), workspaceFile(files, 'aws'));
   let lambda: LambdaService | undefined;
+  const variables: Record<Variable, string> = {
+    SLUICE_ENVIRONMENT: 'aws',
+    SLUICE_STAGE: 'test',
+    SLUICE_STATE_BUCKET: BUCKET,
+    SLUICE_RECEIPTS_BUCKET: 'receipts',
+    SLUICE_TABLE: 'sluice',
+    SLUICE_MEMBER_KEY: 'sluice/member-key',
+    SLUICE_WORKGROUP: 'sluice',
+    SLUICE_CATALOG: 'awsdatacatalog',
+    SLUICE_DATABASE: DATABASE,
+    SLUICE_RUN: 'arn:aws:lambda:eu-central-1:123456789012:function:run:live',
+    SLUICE_MATERIALIZE: 'materialize',
+    SLUICE_DIFF: 'diff',
+    SLUICE_DELIVER: 'deliver',
+    SLUICE_COMMIT: 'commit',
+    SLUICE_FORGET: 'forget',
+    SLUICE_SIGNING_KEY: 'sluice/signing-key',
+    SLUICE_PUBLISH: 'publish',
+    SLUICE_TOPIC: TopicArn,
+  };
+  const endpoints: Record<string, string> = {
+    ...moto.env,
+    AWS_ENDPOINT_URL_S3: athena.s3.endpoint,
+    AWS_ENDPOINT_URL_ATHENA: athena.endpoint.endpoint,
+  };
   return {
+    files,
+    outputs: { ...variables, SLUICE_DIGEST: digestOf(files) },
+    get env() {
+      return { ...endpoints, ...(lambda && { AWS_ENDPOINT_URL_LAMBDA: lambda.endpoint }) };
+    },
     sandbox,
     athena,
     moto,
@@ -168,31 +209,6 @@ budget: { requests: 1000, per: second, concurrency: 4 }
     },
     async lambda(options = {}, only = {}) {
       await lambda?.close();
-      const variables: Record<Variable, string> = {
-        SLUICE_ENVIRONMENT: 'aws',
-        SLUICE_STAGE: 'test',
-        SLUICE_STATE_BUCKET: BUCKET,
-        SLUICE_RECEIPTS_BUCKET: 'receipts',
-        SLUICE_TABLE: 'sluice',
-        SLUICE_MEMBER_KEY: 'sluice/member-key',
-        SLUICE_WORKGROUP: 'sluice',
-        SLUICE_CATALOG: 'awsdatacatalog',
-        SLUICE_DATABASE: DATABASE,
-        SLUICE_RUN: 'arn:aws:lambda:eu-central-1:123456789012:function:run:live',
-        SLUICE_MATERIALIZE: 'materialize',
-        SLUICE_DIFF: 'diff',
-        SLUICE_DELIVER: 'deliver',
-        SLUICE_COMMIT: 'commit',
-        SLUICE_FORGET: 'forget',
-        SLUICE_SIGNING_KEY: 'sluice/signing-key',
-        SLUICE_PUBLISH: 'publish',
-        SLUICE_TOPIC: TopicArn,
-      };
-      const endpoints: Record<string, string> = {
-        ...moto.env,
-        AWS_ENDPOINT_URL_S3: athena.s3.endpoint,
-        AWS_ENDPOINT_URL_ATHENA: athena.endpoint.endpoint,
-      };
       lambda = await startLambda({
         ...options,
         functions: Object.fromEntries(
