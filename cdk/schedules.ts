@@ -58,11 +58,11 @@ export class Schedules extends Construct {
     // Schedules and their dead letters are encrypted.
     role.addToPolicy(new PolicyStatement({ actions: ['kms:Decrypt', 'kms:GenerateDataKey'], resources: [key.keyArn] }));
     // What people asked for is gone on with every hour, whatever the audiences' schedules are: `forget` makes requests of the erasures table
-    // its own, asks destinations again, and takes out of lists that no run looks at any more whoever refused.
+    // its own, asks destinations again, takes out of lists that no run looks at any more whoever refused, and deletes what is past its period.
     new Schedule(this, 'Tend', {
       scheduleName: TEND,
       scheduleGroup: this.group,
-      description: 'Erasures, and ledgers that no run looks at any more',
+      description: 'Erasures, ledgers that no run looks at any more, and what is past its period',
       schedule: ScheduleExpression.rate(Duration.hours(1)),
       key,
       target: new LambdaInvoke(forget, {

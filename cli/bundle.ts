@@ -11,10 +11,8 @@ await rm(`${root}dist`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
   entryPoints: ['cli/main.ts'],
-  outdir: 'dist',
+  outfile: 'dist/main.js',
   bundle: true,
-  // What is imported later is loaded later: the clients of AWS.
-  splitting: true,
   packages: 'external',
   platform: 'node',
   format: 'esm',

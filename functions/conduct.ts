@@ -6,9 +6,9 @@ import { UnknownName } from '../core/run/relations.ts';
 import type { RunReport } from '../core/run/report.ts';
 import { resumed } from '../core/run/resumed.ts';
 import { runAudience } from '../core/run/run.ts';
+import type { Metered } from '../core/run/usage.ts';
 import { ulid } from '../core/ulid.ts';
 import { type AwsTasks, OutOfOperations, type Step } from './durable.ts';
-import type { Conducted } from './outcome.ts';
 import type { RunEvent } from './run-event.ts';
 
 export interface Conducting {
@@ -21,7 +21,7 @@ export interface Conducting {
 }
 
 /** What core/run/operations.ts does in a process that lives as long as the run, done in steps that may each be in another. */
-export async function conduct({ event, ports, step, durable }: Conducting): Promise<Conducted> {
+export async function conduct({ event, ports, step, durable }: Conducting): Promise<RunReport> {
   const { run, audience, tick } = event;
   const documentOf = (id: string): Promise<RunDocument | null> => ports.store.documents.get<RunDocument>('run', id);
 
@@ -49,12 +49,12 @@ export async function conduct({ event, ports, step, durable }: Conducting): Prom
   };
 
   /** A run from its plan on. What is read of the document does not change any more once it is there, so a replay reads the same. */
-  const carryOut = async (document: RunDocument, prefix: string, decided = false): Promise<RunReport> => {
-    // Law 8: who withdrew since the delta was made is stopped before it goes on.
-    if (!decided) await durable(prefix).call('recheck', 'recheck', { run: document.of.run, audience });
+  const carryOut = async (document: RunDocument, prefix: string, decided?: Metered): Promise<RunReport> => {
+    // Law 8: who withdrew since the delta was made is stopped before it goes on; of a plan, `decided` said that nobody did.
+    const spent = decided ?? (await durable(prefix).call('recheck', 'recheck', { run: document.of.run, audience }));
     return runAudience(
       resumed(durable(prefix), document),
-      { ...document.of, until: 'record', approved: true },
+      { ...document.of, until: 'record', approved: true, spent },
       document.plans.map(({ destination }) => destination),
     );
   };
@@ -110,29 +110,25 @@ export async function conduct({ event, ports, step, durable }: Conducting): Prom
   // A later part finds its plan in the books.
   const own = event.part > 1 ? await documentOf(run) : null;
   if (own !== null && own.plans.length > 0) {
-    const report = await withLeases(
+    return withLeases(
       run,
       own.plans.map(({ destination }) => destination),
       () => carryOut(own, ''),
     );
-    return { report };
   }
   if (event.until === 'send') {
     const state = await step('may be sent', async () => (await sendablePlan(ports, run, event.approved === true)).state);
     const document = await documentOf(run);
     if (document === null) throw new UnknownName('plan', run);
-    const report = await withLeases(
+    return withLeases(
       run,
       document.plans.map(({ destination }) => destination),
       async () => {
-        if (state !== 'delivering') {
-          const now = await step('now', async () => Math.max(tick, ports.clock.now()));
-          await durable('').call('withdrawn since', 'withdrawn', { run, audience, now });
-        }
-        return carryOut(document, '');
+        if (state === 'delivering') return carryOut(document, '');
+        const now = await step('now', async () => Math.max(tick, ports.clock.now()));
+        return carryOut(document, '', await durable('').call('withdrawn since', 'withdrawn', { run, audience, now }));
       },
     );
-    return { report };
   }
   const found = ports.workspace.audiences[audience];
   if (found === undefined) throw new UnknownName('audience', audience);
@@ -144,22 +140,18 @@ export async function conduct({ event, ports, step, durable }: Conducting): Prom
     until: event.until,
     ...(event.destinations && { destinations: event.destinations }),
   } as const;
-  if (event.until === 'plan') return { report: await runAudience(durable(''), input, destinations) };
+  if (event.until === 'plan') return runAudience(durable(''), input, destinations);
   const before = await interrupted();
-  if (before !== undefined && before.code !== 0) return { report: before };
-  const continued = before && { continued: before };
+  if (before !== undefined && before.code !== 0) return before;
   const report = await withLeases(run, destinations, () => runAudience(durable(''), input, destinations));
-  if (report.state !== 'held' || report.findings !== undefined) return { report, ...continued };
+  if (report.state !== 'held' || report.findings !== undefined) return report;
   // Law 8: a hold stops everything but what a person demands. What was held is then decided anew without those who went.
-  const demanded: RunReport[] = [];
+  let removed = false;
   for (const destination of destinations) {
     const answer = await durable('').call(`demanded ${destination}`, 'demanded', { run, audience, destination, tick });
-    if (answer.removed !== null) demanded.push(answer.removed);
+    removed ||= answer.removed;
   }
-  if (demanded.length === 0) return { report, ...continued };
+  if (!removed) return report;
   const anew = await step('decided anew', async () => ulid(ports.clock.now(), ports.clock.random));
-  const decided = await withLeases(anew, destinations, () =>
-    runAudience(durable(`${anew}: `), { ...input, run: anew }, destinations),
-  );
-  return { report: decided, ...continued, demanded };
+  return withLeases(anew, destinations, () => runAudience(durable(`${anew}: `), { ...input, run: anew }, destinations));
 }

@@ -4,6 +4,7 @@ import { materializeTask } from '../core/run/materialize.ts';
 import { refuseWithdrawn } from '../core/run/operations.ts';
 import type { RunDocument, RunPorts } from '../core/run/ports.ts';
 import { recheckTask } from '../core/run/recheck.ts';
+import { metered } from '../core/run/usage.ts';
 import { deployedPorts, deployedStore, s3Client } from './adapters.ts';
 import type { AwsTasks } from './durable.ts';
 import { environmentOf } from './environment.ts';
@@ -17,12 +18,15 @@ const s3 = s3Client();
 /** What reads the company's tables: it has the key that turns customer ids into hashes, and no secret of a destination. */
 export const handler = worker(
   async () => deployedPorts(deployedStore(env, s3), { memberKey: await memberKeyIn(env.SLUICE_MEMBER_KEY) }),
-  lakeSteps(env, s3, (ports) => ({
-    gate: gateTask(ports),
-    materialize: materializeTask(ports),
-    recheck: recheckTask(ports),
-    withdrawn: withdrawnTask(ports, ports.store),
-  })),
+  lakeSteps(env, s3, (ports) => {
+    const billed = metered(ports.warehouse);
+    return {
+      gate: billed(gateTask(ports)),
+      materialize: billed(materializeTask(ports)),
+      recheck: billed(recheckTask(ports)),
+      withdrawn: billed(withdrawnTask(ports, ports.store)),
+    };
+  }),
 );
 
 const withdrawnTask =
@@ -30,5 +34,5 @@ const withdrawnTask =
   async ({ run, now }) => {
     const document = await documents.get<RunDocument>('run', run);
     if (document !== null) await refuseWithdrawn(ports, document, now);
-    return null;
+    return {};
   };

@@ -17,6 +17,9 @@ export function noticeOf(run: string, audience: string, outcome: Outcome): Notic
     ...(report.held === undefined ? [] : [report.held, '']),
     ...(report.findings ?? []).map(({ table, message }) => `${table}: ${message}`),
     ...report.syncs.flatMap(syncLines),
+    ...(report.usage === undefined
+      ? []
+      : [`Athena read ${number(Math.round(report.usage.scannedBytes / 1e6))} MB, $${report.usage.usd.toFixed(4)}.`]),
     '',
     `Run ${run}, ${report.matched.toLocaleString('en-US')} matched. More: sluice history ${audience} --env aws`,
   ];

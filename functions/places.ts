@@ -12,7 +12,6 @@ export const workersOf = (env: ReturnType<typeof environmentOf<'run'>>): Places[
   deliver: env.SLUICE_DELIVER,
   finish: env.SLUICE_DELIVER,
   commit: env.SLUICE_COMMIT,
-  sweep: env.SLUICE_COMMIT,
   demanded: env.SLUICE_FORGET,
   publish: env.SLUICE_PUBLISH,
 });

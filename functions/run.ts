@@ -29,15 +29,12 @@ export const handler = withDurableExecution(async (given: unknown, context: Dura
   };
   const durable = (prefix: string) => durableOver(context, places, allowance, prefix);
   const owner = ports.workspace.audiences[audience]?.owner ?? '';
-  // Beside the allowance: the end of a run is told and tidied up, however long it was.
+  // Beside the allowance: the end of a run is told, however long it was.
   const last = durableOver(context, places, { left: 40 });
   const tell = (outcome: Outcome) => last.call('publish', 'publish', { run, audience, owner, outcome });
   const step = stepOver(context, allowance);
   try {
-    const outcome: Outcome = { ended: 'report', ...(await conduct({ event, ports, step, durable })) };
-    // What is kept too long for a day more is no reason to fail a run that is done.
-    if (event.until === 'record')
-      await last.call('sweep', 'sweep', { run, audience }).catch(() => log.warn('nothing could be swept', { run, audience }));
+    const outcome: Outcome = { ended: 'report', report: await conduct({ event, ports, step, durable }) };
     // Nobody waits for the news of a plan but who asked for it.
     if (event.until !== 'plan') await tell(outcome).catch(() => log.error('nobody could be told', { run, audience }));
     return outcome;

@@ -12,6 +12,7 @@ export function reportJson(report: RunReport): Record<string, unknown> {
     ...(changed.length > 0 && { policiesChanged: Object.fromEntries(changed) }),
     ...(report.quality && { quality: report.quality }),
     ...(report.linkage && { linkage: report.linkage }),
+    ...(report.usage && { usage: report.usage }),
     ...stopOf(report),
     syncs: report.syncs.map(syncJson),
   };

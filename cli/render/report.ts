@@ -2,7 +2,7 @@ import { REMOVED, WITHHELD } from '../../core/delta.ts';
 import type { Demanded, RunState } from '../../core/run/ports.ts';
 import type { RunReport, SyncReport } from '../../core/run/report.ts';
 import type { Terminal } from '../terminal.ts';
-import { type Cell, count, duration, plural, table } from './table.ts';
+import { bytes, type Cell, count, duration, plural, table } from './table.ts';
 
 type Style = Terminal['style'];
 type Colour = Parameters<Style>[0];
@@ -28,6 +28,7 @@ export function reportText(report: RunReport, style: Style, owner?: string): str
       lines.push(`  ${rows[index]}`, ...notesOn(report, sync, owner).map((note) => style(note.colour, `    ${note.text}`)));
     }
   }
+  if (report.usage !== undefined) lines.push(style('dim', `  ${costOf(report.usage)}`));
   for (const { message } of report.quality ?? []) lines.push(style('yellow', indent(message)));
   for (const finding of report.findings ?? [])
     lines.push(style(finding.kind === 'schema' ? 'red' : 'yellow', indent(finding.message)));
@@ -37,6 +38,10 @@ export function reportText(report: RunReport, style: Style, owner?: string): str
   else if (report.state === 'planned') lines.push(indent(nextAfterPlan(report)));
   return lines.join('\n');
 }
+
+/** What the engine that bills read for the run: `4.2 GB read in 31 queries, $0.021`. */
+const costOf = ({ queries, scannedBytes, usd }: NonNullable<RunReport['usage']>): string =>
+  `${bytes(scannedBytes)} read in ${plural(queries, 'query', 'queries')}, $${usd.toFixed(usd < 0.1 ? 4 : 2)}`;
 
 const indent = (text: string) => text.replaceAll(/^/gm, '  ');
 

@@ -8,6 +8,14 @@ export interface TableColumn {
 /** `4,120`: whole numbers as people read them, whatever the locale of the machine. */
 export const count = (value: number | bigint): string => value.toLocaleString('en-US');
 
+/** Decimal units, as Athena bills them: `512 B`, `4.2 GB`. */
+export function bytes(value: number): string {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  let [left, at] = [value, 0];
+  for (; left >= 999.5 && at < units.length - 1; at++) left /= 1000;
+  return `${left.toFixed(at === 0 || left >= 99.95 ? 0 : 1)} ${units[at]}`;
+}
+
 /** `0.4 s`, `2 min 5 s`. `seconds` >= 0. */
 export function duration(seconds: number): string {
   if (seconds < 60) return `${seconds.toFixed(1)} s`;

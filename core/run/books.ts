@@ -4,7 +4,7 @@ import type { RunReport } from './report.ts';
 
 /** Writes the plan down before anything is sent: `sync --plan`, `approve` and a resumption after a crash all start from it. */
 export function planTask(ports: RunPorts): Tasks['plan'] {
-  return async ({ of, snapshot, plans, held }) => {
+  return async ({ of, snapshot, plans, held, gate }) => {
     const document: RunDocument = {
       of,
       digest: ports.digest,
@@ -12,6 +12,7 @@ export function planTask(ports: RunPorts): Tasks['plan'] {
       snapshot,
       plans,
       ...(held !== undefined && { held }),
+      ...(gate?.usage && { gate }),
     };
     await ports.store.documents.put('run', of.run, document);
     if (held === undefined && snapshot.linkage !== undefined) await keepLinkage(ports, of.tick, snapshot.linkage.now);

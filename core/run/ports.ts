@@ -3,6 +3,7 @@ import type { Connector, Context, Outcome, RemoteList } from '../connector.ts';
 import type { RemoveReason, WithheldReason } from '../delta.ts';
 import type { Linkage } from '../linkage.ts';
 import type { Destination, Mode, Workspace } from '../model.ts';
+import type { Metered } from './usage.ts';
 import type { Written as ReceiptsWritten } from '../receipts/write.ts';
 import type { ReceiptFacts } from '../sql/receipts.ts';
 import type { Clock, Durable, FileSet, LedgerFile, Signer, Store, Warehouse } from '../ports.ts';
@@ -60,12 +61,14 @@ export interface RunInput {
   readonly until: 'plan' | 'record';
   /** A person approved the hold. */
   readonly approved?: boolean;
+  /** What was read for it before its steps: a second look at consents before a plan is sent. */
+  readonly spent?: Metered;
 }
 
 /** What a run is, whoever carries it on: the same for its plan, its approval and its resumption. */
-export type RunIdentity = Omit<RunInput, 'until' | 'approved'>;
+export type RunIdentity = Omit<RunInput, 'until' | 'approved' | 'spent'>;
 
-export interface Snapshot {
+export interface Snapshot extends Metered {
   readonly files: FileSet;
   readonly matched: number;
   /** Who was merged into whom, MOVED_COLUMNS; left out where nobody was. */
@@ -93,7 +96,7 @@ export interface Shard {
 }
 
 /** The delta of one sync: counts, files, and the ledger it was made against. */
-export interface SyncPlan {
+export interface SyncPlan extends Metered {
   readonly destination: string;
   readonly mode: Mode;
   /** Position in the snapshot's columns. */
@@ -145,7 +148,7 @@ export interface Demanded {
   readonly maxMs: number;
 }
 
-export interface SyncResult {
+export interface SyncResult extends Metered {
   /** Left out when nobody demanded a removal. */
   readonly demanded?: Demanded;
   readonly outcomes: OutcomeCounts;
@@ -184,7 +187,8 @@ export type Tasks = {
     plans: readonly SyncPlan[];
     spikes?: readonly string[];
   }): Promise<{ held?: string }>;
-  plan(input: { of: RunIdentity; snapshot: Snapshot; plans: readonly SyncPlan[]; held?: string }): Promise<null>;
+  /** `gate`: what the gate read. */
+  plan(input: { of: RunIdentity; snapshot: Snapshot; plans: readonly SyncPlan[]; held?: string; gate?: Metered }): Promise<null>;
   begin(input: {
     run: string;
     audience: string;
@@ -193,7 +197,7 @@ export type Tasks = {
   }): Promise<{ list?: RemoteList; failure?: Failure; requests: number }>;
   deliver(input: DeliverInput): Promise<DeliverResult>;
   /** Asks the consents again while a delivery runs, and tells the stop list. Reads tables, as `materialize` does. */
-  recheck(input: { run: string; audience: string }): Promise<{ stopped: number }>;
+  recheck(input: { run: string; audience: string }): Promise<Metered & { stopped: number }>;
   finish(input: {
     audience: string;
     list: RemoteList;
@@ -233,7 +237,7 @@ export interface CommitInput {
   readonly failure?: Failure;
 }
 
-export interface GateResult {
+export interface GateResult extends Metered {
   readonly findings: readonly Finding[];
   /** What the run goes on with all the same. */
   readonly quality?: readonly QualityFinding[];
@@ -255,6 +259,8 @@ export interface RunDocument {
   readonly plans: readonly SyncPlan[];
   readonly held?: string;
   readonly report?: unknown;
+  /** What its gate read and cost; the rest is in the snapshot, the plans and the report. */
+  readonly gate?: Metered;
   /** It only takes people out (core/run/removal.ts). When it died, what is known of it is committed and the rest decided anew. */
   readonly removal?: boolean;
   /** Its snapshot and delta files are deleted. */

@@ -15,6 +15,7 @@ import type { Failure, RunDocument, RunPorts, Shard, SyncPlan, SyncResult } from
 import { syncKey } from './ports.ts';
 import { ledgerRelation, relationOf, resolveSync } from './relations.ts';
 import { reportOf, type RunReport } from './report.ts';
+import { usedSince } from './usage.ts';
 
 export interface Removal {
   readonly audience: string;
@@ -36,6 +37,7 @@ export interface Removal {
 export async function removeFrom(given: RunPorts, removal: Removal): Promise<RunReport | undefined> {
   const { audience, destination, tick } = removal;
   const ports = withSync(given, audience, destination);
+  const before = ports.warehouse.usage?.();
   const run = ulid(ports.clock.now(), ports.clock.random);
   const of = { run, audience, tick, destinations: [destination] };
   return withLeases(ports, of, [destination], async () => {
@@ -62,7 +64,15 @@ export async function removeFrom(given: RunPorts, removal: Removal): Promise<Run
       removal.answers === undefined
         ? await deliver(ports, of, plan)
         : await commitTask(ports)({ run, audience, tick, plan, snapshot: NO_SNAPSHOT, requests: 0 });
-    const report = reportOf({ ...of, until: 'record' }, { snapshot: NO_SNAPSHOT, plans: [plan], results: [result] });
+    const report = reportOf(
+      { ...of, until: 'record' },
+      {
+        snapshot: NO_SNAPSHOT,
+        plans: [plan],
+        results: [result],
+        ...usedSince(ports.warehouse, before),
+      },
+    );
     await ports.store.documents.put('run', run, { ...document, state: report.state, report } satisfies RunDocument);
     return report;
   });

@@ -3,6 +3,7 @@ import { WITHHELD } from '../delta.ts';
 import type { Linkage } from '../linkage.ts';
 import type { Mode } from '../model.ts';
 import type { QualityFinding } from '../sql/gate.ts';
+import { type Metered, together } from './usage.ts';
 import type {
   Failure,
   Finding,
@@ -42,7 +43,7 @@ export interface SyncReport {
   readonly rollout?: number;
 }
 
-export interface RunReport {
+export interface RunReport extends Metered {
   readonly run: string;
   readonly audience: string;
   readonly tick: number;
@@ -70,6 +71,8 @@ interface Parts {
   readonly plans?: readonly SyncPlan[];
   readonly held?: string;
   readonly results?: readonly SyncResult[];
+  /** What the gate read and cost, and whatever is in no other part. */
+  readonly usage?: Metered['usage'] | undefined;
 }
 
 /** The report of a run from what its steps answered. Checks law 14 and throws `Unaccounted` when the sum does not hold. */
@@ -88,6 +91,13 @@ export function reportOf(input: RunInput, parts: Parts): RunReport {
     ...(policies && { policies }),
     ...(quality && { quality }),
     ...(linkage && { linkage }),
+    ...together(
+      input.spent,
+      parts.usage && { usage: parts.usage },
+      parts.snapshot,
+      ...(parts.plans ?? []),
+      ...(parts.results ?? []),
+    ),
     syncs,
   };
   if (findings !== undefined) {

@@ -5,9 +5,9 @@ import type { RunDocument, Tasks } from './ports.ts';
  * A run from its plan on: everything up to the plan is answered from the document, and the rest is done. For whoever carries a run on
  * without the journal it began with: an approval, an interrupted delivery, an execution that came to the end of its operations.
  */
-export function resumed(durable: Durable<Tasks>, { snapshot, plans, held }: RunDocument): Durable<Tasks> {
+export function resumed(durable: Durable<Tasks>, { snapshot, plans, held, gate }: RunDocument): Durable<Tasks> {
   const known = new Map<string, unknown>([
-    ['gate', { findings: [] }],
+    ['gate', { findings: [], ...gate }],
     ['materialize', snapshot],
     ['guard', held === undefined ? {} : { held }],
     ['plan', null],

@@ -1,6 +1,7 @@
 import type { Durable } from '../ports.ts';
 import type { DeliverInput, Failure, RunIdentity, RunInput, Shard, Snapshot, SyncPlan, SyncResult, Tasks } from './ports.ts';
 import { type RunReport, reportOf } from './report.ts';
+import { type Metered, together } from './usage.ts';
 
 /** How many shards of one sync are delivered at once. The destination's own concurrency and budget bind below this. */
 const SHARDS_AT_ONCE = 4;
@@ -18,7 +19,7 @@ export async function runAudience(durable: Durable<Tasks>, input: RunInput, dest
   const { run, audience, tick } = input;
   const of: RunIdentity = { run, audience, tick, destinations };
   const gate = await durable.call('gate', 'gate', { audience, tick, destinations });
-  const { quality } = gate;
+  const { quality, usage } = gate;
   if (gate.findings.length > 0) {
     const report = reportOf(input, { ...gate });
     await durable.call('record', 'record', { of, report });
@@ -36,13 +37,13 @@ export async function runAudience(durable: Durable<Tasks>, input: RunInput, dest
     plans,
     ...(snapshot.linkage && { spikes: snapshot.linkage.spikes }),
   });
-  await durable.call('plan', 'plan', { of, snapshot, plans, ...guard });
+  await durable.call('plan', 'plan', { of, snapshot, plans, ...guard, ...(usage && { gate: { usage } }) });
   if (input.until === 'plan' || (guard.held !== undefined && input.approved !== true)) {
-    return reportOf(input, { snapshot, plans, quality, ...guard });
+    return reportOf(input, { snapshot, plans, quality, usage, ...guard });
   }
 
   const results = await durable.map('sync', plans, plans.length, (scope, plan) => deliverSync(scope, input, snapshot, plan));
-  const report = reportOf(input, { snapshot, plans, quality, results });
+  const report = reportOf(input, { snapshot, plans, quality, usage, results });
   await durable.call('record', 'record', { of, report });
   return report;
 }
@@ -54,6 +55,7 @@ async function deliverSync(scope: Durable<Tasks>, input: RunInput, snapshot: Sna
   const begun = await scope.call('begin', 'begin', { run, audience, tick, plan });
   let requests = begun.requests;
   let failure = begun.failure;
+  let spent: Metered = {};
   const { list } = begun;
   if (list !== undefined) {
     // Removes first: a changed address must be gone before the new one is added, and what a removal takes along is sent again after it.
@@ -66,6 +68,7 @@ async function deliverSync(scope: Durable<Tasks>, input: RunInput, snapshot: Sna
         deliverShard(inner, { run, audience, destination: plan.destination, op, list, shard, position }),
       );
       requests += done.reduce((sum, one) => sum + one.requests, 0);
+      spent = together(spent, ...done);
       failure = done.find((one) => one.failure !== undefined)?.failure;
     }
     if (failure === undefined) {
@@ -74,22 +77,29 @@ async function deliverSync(scope: Durable<Tasks>, input: RunInput, snapshot: Sna
       failure = finished.failure;
     }
   }
-  return scope.call('commit', 'commit', { ...commit, requests, ...(list && { list }), ...(failure && { failure }) });
+  const result = await scope.call('commit', 'commit', {
+    ...commit,
+    requests,
+    ...(list && { list }),
+    ...(failure && { failure }),
+  });
+  return { ...result, ...together(spent, result) };
 }
 
 /** One shard, in as many turns as it takes: a worker that runs out of time, or of budget until later, hands over to the next. */
 async function deliverShard(
   scope: Durable<Tasks>,
   input: DeliverInput & { shard: Shard },
-): Promise<{ requests: number; failure?: Failure }> {
+): Promise<Metered & { requests: number; failure?: Failure }> {
   let requests = 0;
+  let spent: Metered = {};
   for (let turn = 1; ; turn++) {
     if (turn > 1 && input.op === 'upsert')
-      await scope.call(`recheck ${turn}`, 'recheck', { run: input.run, audience: input.audience });
+      spent = together(spent, await scope.call(`recheck ${turn}`, 'recheck', { run: input.run, audience: input.audience }));
     const result = await scope.call(`turn ${turn}`, 'deliver', input);
     requests += result.requests;
-    if (result.failure !== undefined) return { requests, failure: result.failure };
-    if (result.done) return { requests };
+    if (result.failure !== undefined) return { requests, failure: result.failure, ...spent };
+    if (result.done) return { requests, ...spent };
     if (result.resumeAt !== undefined) await scope.waitUntil(`until turn ${turn + 1}`, result.resumeAt);
   }
 }

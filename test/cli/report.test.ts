@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { reportJson } from '../../cli/render/report-json.ts';
 import { reportText } from '../../cli/render/report.ts';
-import { duration, table } from '../../cli/render/table.ts';
+import { bytes, duration, table } from '../../cli/render/table.ts';
 import type { RunReport, SyncReport } from '../../core/run/report.ts';
 
 const plain = (_style: unknown, text: string) => text;
@@ -55,6 +55,13 @@ describe('the report of a plan', () => {
     expect(text.endsWith('\n  "lapsed-vips" would remove 4,120 of 9,800 members.\n  If this is right: sluice approve 01JD')).toBe(
       true,
     );
+  });
+
+  it('says what an engine that bills read and what that costs', () => {
+    const usage = { queries: 31, scannedBytes: 5_412_000_000, billedBytes: 5_500_000_000, usd: 0.0275 };
+    expect(reportText({ ...report, usage }, plain)).toContain('\n  5.4 GB read in 31 queries, $0.0275\n');
+    expect(reportJson({ ...report, usage })['usage']).toEqual(usage);
+    expect(reportJson(report)).not.toHaveProperty('usage');
   });
 
   it('is one object of the agreed shape as JSON', () => {
@@ -120,6 +127,18 @@ describe('a table', () => {
         ],
       ),
     ).toEqual(['name         n  why', 'a       12,345  x', 'longer       1']);
+  });
+
+  it('writes sizes in the units that are billed', () => {
+    expect([0, 999, 1_000, 99_940, 99_960, 4_200_000_000, 7e13].map(bytes)).toEqual([
+      '0 B',
+      '999 B',
+      '1.0 KB',
+      '99.9 KB',
+      '100 KB',
+      '4.2 GB',
+      '70.0 TB',
+    ]);
   });
 
   it('writes times as people say them', () => {
