@@ -1,18 +1,18 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateSecretCommand, PutSecretValueCommand } from '@aws-sdk/client-secrets-manager';
 import { CreateTopicCommand, SNSClient } from '@aws-sdk/client-sns';
-import { digestOf } from '../../core/files/digest.ts';
+import { inject } from 'vitest';
 import type { Store } from '../../core/ports.ts';
-import { ENTRIES, workspaceFile } from '../../functions/bundling.ts';
+import { BUNDLE, ENTRIES, workspaceFile } from '../../functions/bundling.ts';
 import { type FunctionName, NEEDS, type Variable } from '../../functions/environment.ts';
+import { WORKSPACE } from '../../functions/workspace.ts';
 import { standIns, startSandbox } from '../../sandbox/index.ts';
 import type { Sandbox } from '../../sandbox/server.ts';
 import { openAwsStore } from '../../stores/aws.ts';
 import { systemClock } from '../../stores/system-clock.ts';
 import { type AthenaWorld, BUCKET, DATABASE, openAthenaWorld } from '../support/athena.ts';
-import { makeBundles } from '../support/bundles.ts';
 import { type LambdaOptions, type LambdaService, startLambda } from '../support/lambda.ts';
 import { type Moto, startMoto } from '../support/moto.ts';
 
@@ -36,11 +36,8 @@ export interface Deployed {
   readonly athena: AthenaWorld;
   readonly moto: Moto;
   readonly store: Store;
-  /** The files of the workspace, as they are deployed; their contracts have a local server over the same rows. */
-  readonly files: ReadonlyMap<string, string>;
-  /** What the outputs of a stack would say, and what a process needs in its environment to reach this one. */
-  readonly outputs: Readonly<Record<Variable | 'SLUICE_DIGEST', string>>;
-  readonly env: Readonly<Record<string, string>>;
+  /** The day after the deployment: no function has run, nothing is stored, no destination holds anybody. */
+  fresh(): Promise<void>;
   rows(rows: Rows): void;
   secret(name: string, value: Readonly<Record<string, string>>): Promise<void>;
   /** Functions that have not run yet; those before are ended. `only`: other settings for some. */
@@ -48,15 +45,13 @@ export interface Deployed {
     options?: Omit<LambdaOptions, 'functions'>,
     only?: Partial<Record<FunctionName, { readonly timeoutMs: number }>>,
   ): Promise<LambdaService>;
+  /** What a function is as it is deployed: its bundle, and the variables it has and no other. */
+  bundleOf(name: FunctionName): { readonly path: string; readonly env: Readonly<Record<string, string>> };
   held(platform: string): ReadonlySet<string>;
   close(): Promise<void>;
 }
 
-const contract = (
-  root: string,
-  role: keyof typeof COLUMNS,
-  fields: Readonly<Record<string, string>>,
-): string => `apiVersion: v3.1.0
+const contract = (role: keyof typeof COLUMNS, fields: Readonly<Record<string, string>>): string => `apiVersion: v3.1.0
 kind: DataContract
 id: shop-${role}
 name: ${role}
@@ -64,7 +59,6 @@ version: 1.0.0
 status: active
 servers:
   - { server: aws, type: athena, schema: gold }
-  - { server: local, type: local, path: ${root}/lake/${role}.json, format: json }
 schema:
   - name: ${role}
     customProperties: [{ property: sluice.role, value: ${role} }]
@@ -88,6 +82,7 @@ export async function deploy(): Promise<Deployed> {
   const [moto, athena] = await Promise.all([
     startMoto(),
     openAthenaWorld({
+      prompt: true,
       setup: ['CREATE SCHEMA awsdatacatalog.gold', ...views],
       tables: Object.fromEntries(
         Object.entries(COLUMNS).map(([name, columns]) => [
@@ -102,17 +97,16 @@ export async function deploy(): Promise<Deployed> {
       ),
     }),
   ]);
-  mkdirSync(join(athena.root, 'receipts'));
-  await moto.table('sluice');
   const sns = new SNSClient({
     endpoint: moto.endpoint,
     region: moto.region,
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
   });
-  const { TopicArn = '' } = await sns.send(new CreateTopicCommand({ Name: 'sluice' }));
-  sns.destroy();
-  await moto.secrets.send(new CreateSecretCommand({ Name: 'sluice/member-key', SecretString: MEMBER_KEY }));
-  await moto.secrets.send(new CreateSecretCommand({ Name: 'sluice/signing-key', SecretString: 'cd'.repeat(32) }));
+  const secret = async (name: string, SecretString: string): Promise<void> => {
+    await moto.secrets
+      .send(new CreateSecretCommand({ Name: name, SecretString }))
+      .catch(() => moto.secrets.send(new PutSecretValueCommand({ SecretId: name, SecretString })));
+  };
 
   const audience = (tier: string, to: string, removed = 1000): string => `description: everybody with a ${tier} card
 owner: crm@example.com
@@ -139,19 +133,23 @@ budget: { requests: 1000, per: second, concurrency: 4 }
     ['audiences/silver.yaml', audience('silver', '{ to: braze, mode: mirror }')],
     [
       'contracts/consents.yaml',
-      contract(athena.root, 'consents', { id: `, required: true${field('customer_id')}`, from: field('effective_from') }),
+      contract('consents', { id: `, required: true${field('customer_id')}`, from: field('effective_from') }),
     ],
     [
       'contracts/customers.yaml',
-      contract(athena.root, 'customers', { id: `, required: true, unique: true, primaryKey: true${field('customer_id')}` }),
+      contract('customers', { id: `, required: true, unique: true, primaryKey: true${field('customer_id')}` }),
     ],
-    ['contracts/identifiers.yaml', contract(athena.root, 'identifiers', { id: `, required: true${field('customer_id')}` })],
+    ['contracts/identifiers.yaml', contract('identifiers', { id: `, required: true${field('customer_id')}` })],
     ['destinations/braze.yaml', destination('braze', '{}')],
     ['destinations/meta.yaml', destination('meta', '{ ad_account_id: "1234567890" }')],
+    ['policies/retention.yaml', 'storage: { generations: 30 days, runs: 10 years }\n'],
     ['policies/consent.yaml', 'purposes:\n  ads: { basis: opt-in }\njurisdiction: { column: country }\n'],
   ]);
-  const bundles = await makeBundles(ENTRIES, join(folder, 'bundles'), workspaceFile(files, 'aws'));
-  let lambda: LambdaService | undefined;
+  const workspace = workspaceFile(files, 'aws');
+  for (const name of ENTRIES) {
+    cpSync(join(inject('bundles'), name), join(folder, name), { recursive: true });
+    writeFileSync(join(folder, name, WORKSPACE), workspace);
+  }
   const variables: Record<Variable, string> = {
     SLUICE_ENVIRONMENT: 'aws',
     SLUICE_STAGE: 'test',
@@ -170,19 +168,22 @@ budget: { requests: 1000, per: second, concurrency: 4 }
     SLUICE_FORGET: 'forget',
     SLUICE_SIGNING_KEY: 'sluice/signing-key',
     SLUICE_PUBLISH: 'publish',
-    SLUICE_TOPIC: TopicArn,
+    SLUICE_TOPIC: `arn:aws:sns:${moto.region}:123456789012:sluice`,
   };
   const endpoints: Record<string, string> = {
     ...moto.env,
     AWS_ENDPOINT_URL_S3: athena.s3.endpoint,
     AWS_ENDPOINT_URL_ATHENA: athena.endpoint.endpoint,
   };
+  const bundleOf = (name: FunctionName): ReturnType<Deployed['bundleOf']> => {
+    // A function has the variables that are listed for it, and no other.
+    return {
+      path: join(folder, name, BUNDLE),
+      env: { ...endpoints, ...Object.fromEntries(NEEDS[name].map((one) => [one, variables[one]])) },
+    };
+  };
+  let lambda: LambdaService | undefined;
   return {
-    files,
-    outputs: { ...variables, SLUICE_DIGEST: digestOf(files) },
-    get env() {
-      return { ...endpoints, ...(lambda && { AWS_ENDPOINT_URL_LAMBDA: lambda.endpoint }) };
-    },
     sandbox,
     athena,
     moto,
@@ -201,34 +202,43 @@ budget: { requests: 1000, per: second, concurrency: 4 }
           (all as readonly object[]).map((row) => `${JSON.stringify(row)}\n`).join(''),
         );
     },
-    async secret(name, value) {
-      const SecretString = JSON.stringify(value);
-      await moto.secrets
-        .send(new CreateSecretCommand({ Name: name, SecretString }))
-        .catch(() => moto.secrets.send(new PutSecretValueCommand({ SecretId: name, SecretString })));
+    async fresh() {
+      await lambda?.close();
+      lambda = undefined;
+      await moto.reset();
+      await moto.table('sluice');
+      await sns.send(new CreateTopicCommand({ Name: 'sluice' }));
+      await secret('sluice/member-key', MEMBER_KEY);
+      await secret('sluice/signing-key', 'cd'.repeat(32));
+      for (const one of sandbox.platforms) {
+        one.reset();
+        await secret(`sluice/${one.name}`, JSON.stringify(one.secret));
+      }
+      for (const bucket of [BUCKET, 'receipts', 'results']) {
+        rmSync(join(athena.root, bucket), { recursive: true, force: true });
+        mkdirSync(join(athena.root, bucket));
+      }
+      athena.s3.heal();
     },
+    secret: (name, value) => secret(name, JSON.stringify(value)),
     async lambda(options = {}, only = {}) {
       await lambda?.close();
       lambda = await startLambda({
         ...options,
         functions: Object.fromEntries(
-          bundles.map(({ name, path }) => [
-            name,
-            {
-              bundle: path,
-              durable: name === 'run',
-              // A function has the variables that are listed for it, and no other.
-              env: { ...endpoints, ...Object.fromEntries(NEEDS[name].map((one) => [one, variables[one]])) },
-              ...only[name],
-            },
-          ]),
+          ENTRIES.map((name) => {
+            const { path, env } = bundleOf(name);
+            return [name, { bundle: path, env, durable: name === 'run', ...only[name] }];
+          }),
         ),
       });
       return lambda;
     },
+    bundleOf,
     held: (platform) => new Set([...sandbox.platform(platform).held().values()].flatMap((one) => [...one])),
     async close() {
       await lambda?.close();
+      sns.destroy();
       await athena.close();
       await moto.close();
       await sandbox.close();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FileExists, MissingFile } from '../../core/store-errors.ts';
+import { FileExists, MissingFile, StoreUnavailable } from '../../core/store-errors.ts';
 import { s3Files } from '../../stores/files-s3.ts';
 import { type S3Server, startS3 } from '../support/s3-server.ts';
 
@@ -29,6 +29,19 @@ afterAll(async () => {
 });
 
 describe('files in a bucket', () => {
+  it('are written although S3 asks for fewer requests, once, and when it goes on asking that is said', async () => {
+    const files = s3Files({ client, bucket: 'state', prefix: 'sluice/' });
+    server.fail(/^PUT \/state\/sluice\/runs\/02\//, 503, 'SlowDown', 2);
+    expect((await files.write('runs/02/a.jsonl', ['one', 'two'])).lines).toBe(2);
+    const lines: string[] = [];
+    for await (const line of files.lines('runs/02/a.jsonl')) lines.push(line);
+    expect(lines).toEqual(['one', 'two']);
+    server.fail(/^(PUT|POST|HEAD|GET) \/state\/sluice\/runs\/02\/b/, 503, 'SlowDown', 99);
+    await expect(files.write('runs/02/b.jsonl', ['three'])).rejects.toThrow(StoreUnavailable);
+    server.heal();
+    expect(await files.exists('runs/02/b.jsonl')).toBe(false);
+  });
+
   it('are taken from another bucket byte for byte, once, also large ones', async () => {
     const files = s3Files({ client, bucket: 'state', prefix: 'sluice/' });
     const receipts = s3Files({ client, bucket: 'receipts', prefix: 'sluice/' });

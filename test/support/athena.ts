@@ -106,5 +106,8 @@ const elsewhere = (endpoint: string): S3Server => ({
     throw new Error('this S3 runs in another process');
   },
   heal: () => undefined,
+  before() {
+    throw new Error('this S3 runs in another process');
+  },
   close: () => Promise.resolve(),
 });

@@ -19,14 +19,17 @@ export interface LambdaFunction {
 /** What is done to one invocation: the process is killed before it begins, or after it has answered and before anybody hears of it. */
 export type Fate = 'lives' | 'dies before' | 'dies after';
 
+/** When a durable function is killed: before the checkpoint it asks for is taken, or after and before it hears of it. */
+export type Death = 'before' | 'after';
+
 export interface LambdaOptions {
   readonly functions: Readonly<Record<string, LambdaFunction>>;
   /** A second of a durable wait takes this long here, milliseconds. */
   readonly secondMs?: number;
   /** `nth` counts the invocations of a function from 1. */
-  readonly fateOf?: (name: string, nth: number, event: unknown) => Fate;
-  /** Kills the process of a durable function after this checkpoint (counted from 1 over all executions) was taken. */
-  readonly dieAfterCheckpoint?: (nth: number) => boolean;
+  readonly fateOf?: (name: string, nth: number, event: unknown) => Fate | Promise<Fate>;
+  /** Kills the process of a durable function at a checkpoint, counted from 1 over all that were asked for with anything in them. */
+  readonly deathAt?: (nth: number) => Death | undefined;
 }
 
 interface Operation {
@@ -64,6 +67,8 @@ export interface LambdaService {
   /** Function -> milliseconds its import took, of the first. */
   readonly imports: ReadonlyMap<string, number>;
   readonly kills: number;
+  /** Kills the processes of a function that are at work, and says how many there were. */
+  kill(name: string): number;
   close(): Promise<void>;
 }
 
@@ -93,8 +98,9 @@ export async function startLambda(options: LambdaOptions): Promise<LambdaService
   const endpoint = (): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const driving = new Set<Promise<void>>();
   const current = new Map<string, ChildProcess>();
+  const working = new Map<ChildProcess, string>();
   const end = new AbortController();
-  let [calls, checkpoints, kills] = [0, 0, 0];
+  let [calls, checkpoints, asked, kills] = [0, 0, 0, 0];
 
   async function childOf(name: string): Promise<ChildProcess> {
     const free = idle.get(name)?.pop();
@@ -132,8 +138,9 @@ export async function startLambda(options: LambdaOptions): Promise<LambdaService
   async function invoke(name: string, event: unknown, running?: Execution): Promise<string> {
     const nth = (counts.get(name) ?? 0) + 1;
     counts.set(name, nth);
-    const fate = options.fateOf?.(name, nth, event) ?? 'lives';
+    const fate = (await options.fateOf?.(name, nth, event)) ?? 'lives';
     const child = await childOf(name);
+    working.set(child, name);
     if (running !== undefined) current.set(running.arn, child);
     const id = ++calls;
     const died = ends.get(child);
@@ -146,16 +153,23 @@ export async function startLambda(options: LambdaOptions): Promise<LambdaService
       child.on('message', hear);
     });
     const { timeoutMs = 900_000 } = found(name);
-    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      child.kill('SIGKILL');
+    }, timeoutMs);
     if (fate === 'dies before') child.kill('SIGKILL');
     else child.send({ id, event, functionName: name, remainingMs: timeoutMs });
     const answer = await Promise.race([answered, died]);
     clearTimeout(timer);
+    working.delete(child);
     if (fate === 'dies after') child.kill('SIGKILL');
     if (answer === undefined || fate === 'dies after') {
       kills += 1;
       await died;
-      throw new Refusal(200, 'Runtime.ExitError', 'Runtime exited with error: signal: killed');
+      throw timedOut
+        ? new Refusal(200, 'Sandbox.Timedout', `Task timed out after ${(timeoutMs / 1_000).toFixed(2)} seconds`)
+        : new Refusal(200, 'Runtime.ExitError', 'Runtime exited with error: signal: killed');
     }
     idle.set(name, [...(idle.get(name) ?? []), child]);
     if (answer.error !== undefined) throw new Refusal(200, answer.error.errorType, answer.error.errorMessage);
@@ -222,7 +236,7 @@ export async function startLambda(options: LambdaOptions): Promise<LambdaService
       try {
         answer = JSON.parse(await invoke(execution.functionName, event, execution)) as typeof answer;
       } catch (error) {
-        if (error instanceof Refusal && error.type === 'Runtime.ExitError') continue;
+        if (error instanceof Refusal && ['Runtime.ExitError', 'Sandbox.Timedout'].includes(error.type)) continue;
         throw error;
       }
       if (answer.Status === 'PENDING') {
@@ -335,9 +349,12 @@ export async function startLambda(options: LambdaOptions): Promise<LambdaService
     }
     if (what === 'checkpoint') {
       const { Updates = [] } = JSON.parse(body) as { Updates?: Record<string, unknown>[] };
-      for (const one of Updates) update(execution, one);
-      checkpoints += 1;
-      if (Updates.length > 0 && options.dieAfterCheckpoint?.(checkpoints) === true) {
+      const death = Updates.length > 0 ? options.deathAt?.(++asked) : undefined;
+      if (death !== 'before') {
+        for (const one of Updates) update(execution, one);
+        checkpoints += 1;
+      }
+      if (death !== undefined) {
         current.get(execution.arn)?.kill('SIGKILL');
         return void response.destroy();
       }
@@ -372,6 +389,11 @@ export async function startLambda(options: LambdaOptions): Promise<LambdaService
     imports,
     get kills() {
       return kills;
+    },
+    kill(name) {
+      const found = [...working].filter(([, at]) => at === name);
+      for (const [child] of found) child.kill('SIGKILL');
+      return found.length;
     },
     call: async (name, event) => JSON.parse(await invoke(name, event)) as unknown,
     async settled() {

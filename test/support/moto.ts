@@ -25,6 +25,8 @@ export interface Moto {
   bucket(name: string): Promise<string>;
   /** A table as the stack makes it. */
   table(name: string): Promise<string>;
+  /** Everything that was made is gone. */
+  reset(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -85,6 +87,10 @@ export async function startMoto(): Promise<Moto> {
         }),
       );
       return name;
+    },
+    async reset() {
+      const { ok, status } = await fetch(`${endpoint}/moto-api/reset`, { method: 'POST' });
+      if (!ok) throw new Error(`moto was not reset: ${status}`);
     },
     async close() {
       s3.destroy();

@@ -16,8 +16,10 @@ export interface S3Server {
   readonly requests: readonly string[];
   /** The next requests that match are answered with this error; the rest of the world goes on. Status 0: done, and the connection cut before the answer. */
   fail(match: RegExp, status: number, code: string, times?: number): void;
-  /** Takes back what `fail` set. */
+  /** Takes back what `fail` and `before` set. */
   heal(): void;
+  /** Calls somebody once, when the first request that matches has come and nothing was done for it. */
+  before(match: RegExp, call: () => void): void;
   close(): Promise<void>;
 }
 
@@ -34,6 +36,7 @@ interface Upload {
 export async function startS3(root: string): Promise<S3Server> {
   const requests: string[] = [];
   const faults: { match: RegExp; status: number; code: string; times: number }[] = [];
+  const calls: { match: RegExp; call: () => void }[] = [];
   const headers = new Map<string, Readonly<Record<string, string>>>();
   /** Of listed files as they were. */
   const etags = new Map<string, string>();
@@ -50,6 +53,8 @@ export async function startS3(root: string): Promise<S3Server> {
     const key = rest.join('/');
     const { method = 'GET' } = request;
     requests.push(`${method} /${bucket}/${key}`);
+    const at = calls.findIndex((one) => one.match.test(`${method} /${bucket}/${key}`));
+    if (at !== -1) for (const { call } of calls.splice(at, 1)) call();
     const fault = faults.find((one) => one.times > 0 && one.match.test(`${method} /${bucket}/${key}`));
     if (fault) {
       fault.times -= 1;
@@ -237,7 +242,11 @@ export async function startS3(root: string): Promise<S3Server> {
   return {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
-    heal: () => void faults.splice(0),
+    heal() {
+      faults.splice(0);
+      calls.splice(0);
+    },
+    before: (match, call) => void calls.push({ match, call }),
     fail: (match, status, code, times = 1) => void faults.push({ match, status, code, times }),
     close: () =>
       new Promise((resolve) => {
