@@ -6,6 +6,7 @@ import { Code } from 'aws-cdk-lib/aws-lambda';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { readWorkspaceFiles } from '../cli/workspace-files.ts';
 import { connectors } from '../connectors/index.ts';
+import { digestOf } from '../core/files/digest.ts';
 import { loadWorkspace } from '../core/files/workspace.ts';
 import { withoutDurableFunctions } from './durable-regions.ts';
 import { readSettings, type Settings, SettingsWrong } from './settings.ts';
@@ -45,6 +46,7 @@ const stack = new SluiceStack(app, 'Sluice', {
   ...(account !== undefined && region !== undefined && { env: { account, region } }),
   settings,
   workspace,
+  digest: digestOf(files),
   codeOf: (name) => assets.get(name) ?? stop(`There is no bundle of ${name}.`, 1),
 });
 Tags.of(stack).add('sluice:stage', settings.stage);

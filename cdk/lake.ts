@@ -6,7 +6,7 @@ import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { Table } from '../core/model.ts';
-import { LAKE_TABLE, lakeTables } from '../core/sql/lake-tables.ts';
+import { LAKE_TABLE, lakeTables, receiptsTable } from '../core/sql/lake-tables.ts';
 import { meantWildcard } from './acknowledged.ts';
 import type { Settings } from './settings.ts';
 
@@ -16,11 +16,12 @@ export const RESULTS = 'athena/';
 export interface LakeProps {
   readonly settings: Settings;
   readonly bucket: IBucket;
+  readonly receipts: IBucket;
   readonly key: IKey;
   readonly tables: readonly Table[];
 }
 
-/** What queries: a workgroup with a bytes cutoff, and the catalog's two tables over our own files. The company's tables stay where they are. */
+/** What queries: a workgroup with a bytes cutoff, and the catalog's three tables over our own files. The company's tables stay where they are. */
 export class Lake extends Construct {
   readonly workgroup: string;
   readonly database: string;
@@ -29,7 +30,7 @@ export class Lake extends Construct {
   constructor(scope: Construct, id: string, props: LakeProps) {
     super(scope, id);
     this.#props = props;
-    const { settings, bucket, key } = props;
+    const { settings, bucket, receipts, key } = props;
     const stack = Stack.of(this);
     this.workgroup = settings.workgroup ?? stack.stackName;
     if (settings.workgroup === undefined) {
@@ -57,7 +58,7 @@ export class Lake extends Construct {
         description: 'Files of Sluice: ledgers, snapshots, deltas. Read by partition projection.',
       },
     });
-    for (const table of lakeTables(bucket.bucketName)) {
+    for (const table of [...lakeTables(bucket.bucketName), receiptsTable(receipts.bucketName)]) {
       const columns = (of: Readonly<Record<string, string>>) => Object.entries(of).map(([name, type]) => ({ name, type }));
       new CfnTable(this, table.format, {
         catalogId: stack.account,
@@ -92,7 +93,12 @@ export class Lake extends Construct {
       ],
       [this.#arn('athena', 'workgroup', this.workgroup)],
     );
-    this.#letReadCatalog(to, this.database, Object.values(LAKE_TABLE));
+    this.#letReadCatalog(to, this.database, [LAKE_TABLE.parquet, LAKE_TABLE.jsonl]);
+  }
+
+  /** The table over the receipts. Their files need the bucket as well. */
+  letReadReceipts(to: IGrantable): void {
+    this.#letReadCatalog(to, this.database, [LAKE_TABLE.receipts]);
   }
 
   /** The activation tables: their entries in the catalog, their files, the keys of those. */

@@ -11,6 +11,7 @@ import { letDrop } from './drops.ts';
 import { Worker } from './function.ts';
 import { Lake, RESULTS } from './lake.ts';
 import { Notifications } from './notifications.ts';
+import { People } from './people.ts';
 import { Schedules } from './schedules.ts';
 import { letReadSecrets } from './secrets.ts';
 import type { Settings } from './settings.ts';
@@ -20,6 +21,8 @@ import { Watch } from './watch.ts';
 export interface SluiceProps extends StackProps {
   readonly settings: Settings;
   readonly workspace: Workspace;
+  /** Of the files of the workspace: whoever has others is told. */
+  readonly digest: string;
   readonly codeOf: (name: FunctionName) => Code;
 }
 
@@ -42,13 +45,19 @@ const SIZES: Readonly<Record<FunctionName, { readonly memory: number; readonly m
 
 /** The whole system. Read from top to bottom: what remembers, what queries, what runs, who may what, when, and who is told. */
 export class SluiceStack extends Stack {
-  constructor(scope: Construct, id: string, { settings, workspace, codeOf, ...props }: SluiceProps) {
+  constructor(scope: Construct, id: string, { settings, workspace, digest, codeOf, ...props }: SluiceProps) {
     super(scope, id, props);
     const audiences = Object.values(workspace.audiences);
     const owners = settings.notify_owners ? audiences.map(({ owner }) => owner) : [];
 
     const state = new State(this, 'State', settings, lifecycleOf(workspace.retention));
-    const lake = new Lake(this, 'Lake', { settings, bucket: state.bucket, key: state.key, tables: workspace.tables });
+    const lake = new Lake(this, 'Lake', {
+      settings,
+      bucket: state.bucket,
+      receipts: state.receipts,
+      key: state.key,
+      tables: workspace.tables,
+    });
     const notifications = new Notifications(this, 'Notifications', { key: state.key, owners });
     // 64 hex digits, made once with the stack and never replaced by a clock.
     const keyOf = (id: string, description: string, whyKept: string): Secret => {
@@ -146,6 +155,7 @@ export class SluiceStack extends Stack {
 
     const commit = make('commit');
     state.letReadAndWrite(commit, 'runs/', 'ledger/', RESULTS);
+    state.letDelete(commit, 'runs/');
     state.letWriteReceipts(commit);
     state.letReadAndWriteItems(commit);
     lake.letQuery(commit);
@@ -208,8 +218,14 @@ export class SluiceStack extends Stack {
       lateAfterHours: settings.late_after_hours,
     });
 
-    // What `sluice --env aws` reads to find the rest.
-    for (const [name, value] of Object.entries({ ...values, SLUICE_DISPATCH: dispatch.function.functionArn })) {
+    new People(this, 'People', { state, lake, run, commit, forget, memberKey });
+
+    // What `sluice --env aws` reads to find the rest (cli/deployment.ts).
+    for (const [name, value] of Object.entries({
+      ...values,
+      SLUICE_DIGEST: digest,
+      SLUICE_DISPATCH: dispatch.function.functionArn,
+    })) {
       new CfnOutput(this, `Out${name}`, { key: name.replaceAll('_', ''), value });
     }
   }

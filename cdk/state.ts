@@ -153,6 +153,24 @@ export class State extends Construct {
     this.#allowKey(to, ['kms:Decrypt', 'kms:GenerateDataKey']);
   }
 
+  /** Receipts: read. */
+  letReadReceipts(to: IGrantable): void {
+    this.#allow(to, ['s3:GetObject'], this.receipts, ['']);
+    this.#allowList(to, this.receipts);
+    this.#allowKey(to, ['kms:Decrypt']);
+  }
+
+  /** Items of the table: read. */
+  letReadItems(to: IGrantable): void {
+    to.grantPrincipal.addToPrincipalPolicy(
+      new PolicyStatement({
+        actions: ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'],
+        resources: [this.table.tableArn],
+      }),
+    );
+    this.#allowKey(to, ['kms:Decrypt']);
+  }
+
   /** Items of the table: pointers, leases, budgets, documents, stops. */
   letReadAndWriteItems(to: IGrantable): void {
     to.grantPrincipal.addToPrincipalPolicy(

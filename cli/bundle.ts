@@ -11,8 +11,10 @@ await rm(`${root}dist`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
   entryPoints: ['cli/main.ts'],
-  outfile: 'dist/main.js',
+  outdir: 'dist',
   bundle: true,
+  // What is imported later is loaded later: the clients of AWS.
+  splitting: true,
   packages: 'external',
   platform: 'node',
   format: 'esm',

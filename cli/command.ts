@@ -18,6 +18,12 @@ export interface Option {
   readonly help: string;
 }
 
+/** Options of the commands that work on a deployed stack as they do here. */
+export const WHERE: Readonly<Record<string, Option>> = {
+  env: { value: 'local|aws', help: 'aws: on the deployed stack, with the AWS credentials of this shell; default: local' },
+  stage: { value: 'name', help: 'with --env aws: the stack sluice-<name>; default: dev' },
+};
+
 /** One command: a file in cli/commands, a line in cli/commands/index.ts. */
 export interface Command {
   readonly name: string;

@@ -19,10 +19,14 @@ export interface CompareCall {
 }
 
 /** `plan --compare`: each audience by the files here and by those of another revision. Sends nothing and makes no plan. */
-export async function compareEach(call: Call, { workspace, ports }: OpenWorkspace, asked: CompareCall): Promise<Exit> {
+export async function compareEach(
+  call: Call,
+  { workspace, ports, environment }: OpenWorkspace,
+  asked: CompareCall,
+): Promise<Exit> {
   const { terminal } = call;
   const revision = await readRevision(call.dir, asked.ref);
-  const found = await checkFiles(call.dir, revision.files);
+  const found = await checkFiles(call.dir, revision.files, environment);
   const then = found.workspace;
   if (then === null || found.problems.some(({ severity }) => severity === 'error')) {
     terminal.say(`The files at ${asked.ref} have problems of their own, so nothing can be compared with them:\n`);

@@ -7,13 +7,18 @@ const EXIT_AT_ONCE = 130;
  * Ctrl-C, or a request to end: the first lets what is in flight finish (`stopped` turns true), the second ends the process at once.
  * Neither loses anything: intents are on disk before they are sent.
  * @param goOn the command that goes on from here
+ * @param first what is said to the first
  */
-export function stopOnInterrupt(terminal: Terminal, goOn: string): { readonly stopped: () => boolean; [Symbol.dispose](): void } {
+export function stopOnInterrupt(
+  terminal: Terminal,
+  goOn: string,
+  first = 'Stopping after the batch in flight; once more stops at once.',
+): { readonly stopped: () => boolean; [Symbol.dispose](): void } {
   let asked = 0;
   const onSignal = () => {
     asked += 1;
     if (asked === 1) {
-      terminal.say('Stopping after the batch in flight; once more stops at once.');
+      terminal.say(first);
       return;
     }
     terminal.live.done();

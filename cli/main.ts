@@ -21,8 +21,12 @@ export interface Machine {
  */
 export async function main(args: readonly string[], machine: Partial<Machine> = {}): Promise<Exit> {
   const { terminal = processTerminal(), clock = systemClock } = machine;
+  return guarded(terminal, () => dispatch(args, { terminal, clock }));
+}
+
+async function guarded(terminal: Terminal, work: () => Promise<Exit>): Promise<Exit> {
   try {
-    return await dispatch(args, { terminal, clock });
+    return await work();
   } catch (error) {
     terminal.live.done();
     const failure = failureOf(error);
@@ -48,13 +52,25 @@ async function dispatch(args: readonly string[], { terminal, clock }: Machine): 
     terminal.print(usage(command));
     return EXIT.done;
   }
-  return command.run({
-    ...parsed,
-    dir: resolve(parsed.values.dir ?? '.'),
-    json: parsed.switches.has('json'),
-    terminal,
-    clock,
-  });
+  const shown = parsed.values.env === 'aws' ? pointing(terminal, parsed.values.stage) : terminal;
+  return guarded(shown, () =>
+    command.run({
+      ...parsed,
+      dir: resolve(parsed.values.dir ?? '.'),
+      json: parsed.switches.has('json'),
+      terminal: shown,
+      clock,
+    }),
+  );
+}
+
+/** Ways out name commands; who works on a deployment is told them for it. */
+function pointing(terminal: Terminal, stage: string | undefined): Terminal {
+  const where = COMMANDS.flatMap(({ name, options }) => (Object.hasOwn(options, 'env') ? [name] : []));
+  const command = new RegExp(`\\bsluice (${where.join('|')})\\b(?! --env)`, 'g');
+  const pointed = (text: string): string =>
+    text.replace(command, `sluice $1 --env aws${stage === undefined ? '' : ` --stage ${stage}`}`);
+  return { ...terminal, print: (text) => terminal.print(pointed(text)), say: (text) => terminal.say(pointed(text)) };
 }
 
 function commandOf(name: string): Command {

@@ -27,15 +27,26 @@ import { FOLDERS } from './workspace-files.ts';
 
 /**
  * Opens the workspace of a call, does the work, closes it. Problems in the files end the command before anything else happens, with
- * exit code 2. `goOn` is the command that carries on after Ctrl-C.
+ * exit code 2. `goOn` is the command that carries on after Ctrl-C. `memberKey`: the command names people.
  */
-export async function inWorkspace(call: Call, goOn: string, work: (open: OpenWorkspace) => Promise<Exit>): Promise<Exit> {
-  using interrupt = stopOnInterrupt(call.terminal, goOn);
-  const open = await openWorkspace(call.dir, {
-    clock: call.clock,
-    onProgress: progressOn(call.terminal),
-    stopped: interrupt.stopped,
-  });
+export async function inWorkspace(
+  call: Call,
+  goOn: string,
+  work: (open: OpenWorkspace) => Promise<Exit>,
+  { memberKey = false }: { readonly memberKey?: boolean } = {},
+): Promise<Exit> {
+  const { terminal, clock } = call;
+  const stage = stageOf(call);
+  const leaving = stage === undefined ? undefined : 'Leaving; what was begun on AWS goes on. Once more leaves at once.';
+  using interrupt = stopOnInterrupt(terminal, goOn, leaving);
+  const { stopped } = interrupt;
+  // The clients of AWS are only loaded where they are used.
+  const open =
+    stage === undefined
+      ? await openWorkspace(call.dir, { clock, onProgress: progressOn(terminal), stopped })
+      : await import('./deployed-workspace.ts').then(({ openDeployedWorkspace }) =>
+          openDeployedWorkspace(call.dir, { stage, clock, terminal, stopped, memberKey }),
+        );
   if ('problems' in open) {
     call.terminal.say(open.texts.size === 0 ? noWorkspace(call.dir) : problemsText(open));
     return EXIT.files;
@@ -46,6 +57,15 @@ export async function inWorkspace(call: Call, goOn: string, work: (open: OpenWor
     call.terminal.live.done();
     await open.close();
   }
+}
+
+/** The stage of `--env aws`; undefined for this machine. */
+export function stageOf({ values }: Pick<Call, 'values'>): string | undefined {
+  const { env = 'local', stage } = values;
+  if (env !== 'local' && env !== 'aws') throw new UsageError(`"--env" is local or aws; got "${env}".`);
+  if (env === 'local' && stage !== undefined) throw new UsageError('"--stage" goes with "--env aws".');
+  if (stage !== undefined && !/^[a-z][a-z0-9-]{0,15}$/.test(stage)) throw new UsageError(`"${stage}" is no name of a stage.`);
+  return env === 'aws' ? (stage ?? 'dev') : undefined;
 }
 
 /** What a failure of a run says to a person, and the exit code it means; undefined for what nobody expected. */

@@ -16,6 +16,8 @@ import { openLocalStore } from '../stores/local.ts';
 import { localSecrets } from '../stores/secrets-local.ts';
 import { systemClock } from '../stores/system-clock.ts';
 import { openDuckDb } from '../warehouses/duckdb.ts';
+import { type Actions, localActions } from './actions.ts';
+import type { Deployment } from './deployment.ts';
 import { memberKey } from './member-key.ts';
 import { openSigner } from './signing-key.ts';
 import type { Found } from './render/problems.ts';
@@ -38,6 +40,11 @@ export interface OpenWorkspace {
   readonly workspace: Workspace;
   readonly operations: Operations;
   readonly ports: RunPorts;
+  readonly actions: Actions;
+  /** Which of the contracts' servers is read. */
+  readonly environment: string;
+  /** Where it is a stack on AWS that is read, and asked to act. */
+  readonly deployment?: Deployment;
   close(): Promise<void>;
 }
 
@@ -108,10 +115,16 @@ export async function openWorkspace(dir: string, options: OpenOptions = {}): Pro
     ...(options.onProgress && { onProgress: options.onProgress }),
     ...(options.stopped && { stopped: options.stopped }),
   };
+  const operations: Operations = {
+    ports,
+    journal: (run, tasks) => openJournal(join(root, 'runs', run, 'journal.jsonl'), tasks, clock),
+  };
   return {
     workspace,
     ports,
-    operations: { ports, journal: (run, tasks) => openJournal(join(root, 'runs', run, 'journal.jsonl'), tasks, clock) },
+    operations,
+    actions: localActions(operations),
+    environment,
     async close() {
       await destinations.close();
       await warehouse.close();

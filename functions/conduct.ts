@@ -9,6 +9,7 @@ import { runAudience } from '../core/run/run.ts';
 import type { Metered } from '../core/run/usage.ts';
 import { ulid } from '../core/ulid.ts';
 import { type AwsTasks, OutOfOperations, type Step } from './durable.ts';
+import type { Conducted } from './outcome.ts';
 import type { RunEvent } from './run-event.ts';
 
 export interface Conducting {
@@ -21,7 +22,7 @@ export interface Conducting {
 }
 
 /** What core/run/operations.ts does in a process that lives as long as the run, done in steps that may each be in another. */
-export async function conduct({ event, ports, step, durable }: Conducting): Promise<RunReport> {
+export async function conduct({ event, ports, step, durable }: Conducting): Promise<Conducted> {
   const { run, audience, tick } = event;
   const documentOf = (id: string): Promise<RunDocument | null> => ports.store.documents.get<RunDocument>('run', id);
 
@@ -110,17 +111,18 @@ export async function conduct({ event, ports, step, durable }: Conducting): Prom
   // A later part finds its plan in the books.
   const own = event.part > 1 ? await documentOf(run) : null;
   if (own !== null && own.plans.length > 0) {
-    return withLeases(
+    const report = await withLeases(
       run,
       own.plans.map(({ destination }) => destination),
       () => carryOut(own, ''),
     );
+    return { report };
   }
   if (event.until === 'send') {
     const state = await step('may be sent', async () => (await sendablePlan(ports, run, event.approved === true)).state);
     const document = await documentOf(run);
     if (document === null) throw new UnknownName('plan', run);
-    return withLeases(
+    const report = await withLeases(
       run,
       document.plans.map(({ destination }) => destination),
       async () => {
@@ -129,6 +131,7 @@ export async function conduct({ event, ports, step, durable }: Conducting): Prom
         return carryOut(document, '', await durable('').call('withdrawn since', 'withdrawn', { run, audience, now }));
       },
     );
+    return { report };
   }
   const found = ports.workspace.audiences[audience];
   if (found === undefined) throw new UnknownName('audience', audience);
@@ -140,18 +143,22 @@ export async function conduct({ event, ports, step, durable }: Conducting): Prom
     until: event.until,
     ...(event.destinations && { destinations: event.destinations }),
   } as const;
-  if (event.until === 'plan') return runAudience(durable(''), input, destinations);
+  if (event.until === 'plan') return { report: await runAudience(durable(''), input, destinations) };
   const before = await interrupted();
-  if (before !== undefined && before.code !== 0) return before;
+  if (before !== undefined && before.code !== 0) return { report: before };
+  const continued = before && { continued: before };
   const report = await withLeases(run, destinations, () => runAudience(durable(''), input, destinations));
-  if (report.state !== 'held' || report.findings !== undefined) return report;
+  if (report.state !== 'held' || report.findings !== undefined) return { report, ...continued };
   // Law 8: a hold stops everything but what a person demands. What was held is then decided anew without those who went.
-  let removed = false;
+  const demanded: RunReport[] = [];
   for (const destination of destinations) {
     const answer = await durable('').call(`demanded ${destination}`, 'demanded', { run, audience, destination, tick });
-    removed ||= answer.removed;
+    if (answer.removed !== null) demanded.push(answer.removed);
   }
-  if (!removed) return report;
+  if (demanded.length === 0) return { report, ...continued };
   const anew = await step('decided anew', async () => ulid(ports.clock.now(), ports.clock.random));
-  return withLeases(anew, destinations, () => runAudience(durable(`${anew}: `), { ...input, run: anew }, destinations));
+  const decided = await withLeases(anew, destinations, () =>
+    runAudience(durable(`${anew}: `), { ...input, run: anew }, destinations),
+  );
+  return { report: decided, ...continued, demanded };
 }

@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
 import { type DurableContext, NestingType } from '@aws/durable-execution-sdk-js';
 import type { Durable } from '../core/ports.ts';
+import type { verifyReceipt } from '../core/forget/receipt.ts';
+import type { ForgetRequest } from '../core/forget/request.ts';
 import type { Tasks } from '../core/run/ports.ts';
+import type { RunReport } from '../core/run/report.ts';
 import type { Metered } from '../core/run/usage.ts';
 import { failureOf, TaskFailed, type TaskFailure } from './failure.ts';
 import type { PublishInput } from './outcome.ts';
 import type { Answered, Asked } from './worker.ts';
 
-/** Besides the steps of every run: what only a run on AWS asks of another function. */
+/** Besides the steps of every run: what only a run on AWS asks of another function, and what a person asks of a deployment. */
 export type AwsTasks = Tasks & {
   /** Law 11: refuses a plan with somebody in it who may not be sent any more. Reads tables. */
   withdrawn(input: { readonly run: string; readonly audience: string; readonly now: number }): Promise<Metered>;
@@ -17,13 +20,47 @@ export type AwsTasks = Tasks & {
     readonly audience: string;
     readonly destination: string;
     readonly tick: number;
-  }): Promise<{ readonly removed: boolean }>;
-  /** Erases whom a request in OpenDSR form names, as far as it goes now; `continue` goes on with all that are not done. */
-  forget(input: { readonly request: string }): Promise<{ readonly erasures: readonly { id: string; status: string }[] }>;
-  continue(input: Record<never, never>): Promise<{ readonly erasures: readonly { id: string; status: string }[] }>;
+  }): Promise<{ readonly removed: RunReport | null }>;
+  /**
+   * Erases whom a request names, as far as it goes now: a text in OpenDSR form, or a request as it is kept. `later`: it is only written down.
+   * `continue` goes on with all that are not done; `cancel` takes back one that is pending.
+   */
+  forget(input: { readonly request: string | ForgetRequest; readonly later?: boolean }): Promise<Forgotten>;
+  continue(input: Record<never, never>): Promise<Forgotten>;
+  cancel(input: { readonly erasure: string }): Promise<Forgotten>;
+  /** Whether a receipt of an erasure is as this deployment signed it. */
+  verify(input: { readonly receipt: string }): Promise<{ readonly verdict: Awaited<ReturnType<typeof verifyReceipt>> }>;
+  /** Stops sending people before the tables know, and takes that back. @param at epoch ms of the withdrawal */
+  withdraw(input: {
+    readonly customers: readonly string[];
+    readonly purposes: readonly string[];
+    readonly at: number;
+  }): Promise<null>;
+  lift(input: {
+    readonly customers: readonly string[];
+    readonly purposes: readonly string[];
+  }): Promise<{ readonly lifted: number }>;
+  /** Takes everybody out of a sync that no file speaks of any more, or, `abandon`, only out of its ledger. */
+  retire(input: Sync & { readonly tick: number; readonly abandon: boolean }): Promise<{ readonly report: RunReport | null }>;
+  /** Drops a plan. */
+  reject(input: { readonly run: string }): Promise<null>;
+  /** Makes an earlier generation of a sync current again. */
+  rollback(input: Sync & { readonly generation: string }): Promise<null>;
+  /** Forgets the rejections of a sync. */
+  retry(input: Sync): Promise<null>;
   /** Tells the outcome of a run. */
   publish(input: PublishInput): Promise<null>;
 };
+
+interface Sync {
+  readonly audience: string;
+  readonly destination: string;
+}
+
+/** Of erasures only their names and where they stand. */
+export interface Forgotten {
+  readonly erasures: readonly { readonly id: string; readonly status: string }[];
+}
 
 /** Where the steps of a run are done. A step that is not named in either is a defect. */
 export interface Places {

@@ -2,9 +2,18 @@ import type { RunReport } from '../core/run/report.ts';
 import { failureOf } from './failure.ts';
 import type { RunEvent } from './run-event.ts';
 
+/** A run that came to its end, and what was done beside it. */
+export interface Conducted {
+  readonly report: RunReport;
+  /** An interrupted run of the audience that was carried to its end first. */
+  readonly continued?: RunReport;
+  /** Who refused or was erased and went although the run was held: it was decided anew without them. */
+  readonly demanded?: readonly RunReport[];
+}
+
 /** What an execution ends with, and what is told of it. */
 export type Outcome =
-  | { readonly ended: 'report'; readonly report: RunReport }
+  | ({ readonly ended: 'report' } & Conducted)
   /**
    * `overlapped`: another run of the audience is under way, and this tick is left to it. `refused`: it may not be done, and says why.
    * `failed`: a step could not be done, in spite of all tries.

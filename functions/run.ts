@@ -34,7 +34,7 @@ export const handler = withDurableExecution(async (given: unknown, context: Dura
   const tell = (outcome: Outcome) => last.call('publish', 'publish', { run, audience, owner, outcome });
   const step = stepOver(context, allowance);
   try {
-    const outcome: Outcome = { ended: 'report', report: await conduct({ event, ports, step, durable }) };
+    const outcome: Outcome = { ended: 'report', ...(await conduct({ event, ports, step, durable })) };
     // Nobody waits for the news of a plan but who asked for it.
     if (event.until !== 'plan') await tell(outcome).catch(() => log.error('nobody could be told', { run, audience }));
     return outcome;

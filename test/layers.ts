@@ -20,8 +20,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'functions/bundling.ts',
     'cli/workspace-files.ts',
   ],
-  // Of the top of the project, only the version.
-  cli: ['core/', 'connectors/', 'warehouses/', 'stores/', 'sandbox/', 'package.json'],
+  // Of functions/, what is asked of deployed ones and how (docs/adr/0062). Of the top of the project, only the version.
+  cli: ['core/', 'connectors/', 'warehouses/', 'stores/', 'sandbox/', 'functions/', 'package.json'],
 };
 
 const WHY: Readonly<Record<string, string>> = {

@@ -3,11 +3,13 @@ import { piecesOf } from '../core/sql/hand-written.ts';
 import { LAKE_TABLE } from '../core/sql/lake-tables.ts';
 import { quoteName, quoteTable, quoteText } from '../core/sql/literal.ts';
 
-/** Where our own files are: the bucket, and the database that has the tables of core/sql/lake-tables.ts over it. */
+/** Where our own files are: the buckets, and the database that has the tables of core/sql/lake-tables.ts over them. */
 export interface Lake {
   readonly catalog: string;
   readonly database: string;
   readonly bucket: string;
+  /** Of receipts, for whoever may read them. */
+  readonly receipts?: string;
 }
 
 /** An activation table where Athena finds it. */
@@ -64,7 +66,12 @@ function relationSelect(sql: string, { files, columns }: Relation, lake: Lake): 
   const used = usedColumns(sql, columns);
   if (files.locations.length === 0)
     return `SELECT ${used.map(([name, type]) => `${nullOf(type)} AS ${quoteName(name)}`).join(', ') || '1 AS none'} WHERE 1 = 0`;
-  const select = `SELECT ${used.map(([name]) => quoteName(name)).join(', ') || '1 AS none'} FROM ${lakeTable(files.format, lake)}`;
+  const selectFrom = (table: keyof typeof LAKE_TABLE): string =>
+    `SELECT ${used.map(([name]) => quoteName(name)).join(', ') || '1 AS none'} FROM ${lakeTable(table, lake)}`;
+  const paths = `"$path" IN (${files.locations.map(quoteText).join(', ')})`;
+  const days = daysOf(files.locations, lake.receipts);
+  if (days !== undefined) return `${selectFrom('receipts')} WHERE dt IN (${days.map(quoteText).join(', ')}) AND ${paths}`;
+  const select = selectFrom(files.format);
   return [...foldersOf(files.locations, lake.bucket)]
     .map(([prefix, paths]) => {
       const where = `prefix = ${quoteText(prefix)}`;
@@ -76,8 +83,19 @@ function relationSelect(sql: string, { files, columns }: Relation, lake: Lake): 
     .join(' UNION ALL ');
 }
 
-export const lakeTable = (format: 'parquet' | 'jsonl', { catalog, database }: Lake): string =>
-  [catalog, database, LAKE_TABLE[format]].map(quoteName).join('.');
+export const lakeTable = (table: keyof typeof LAKE_TABLE, { catalog, database }: Lake): string =>
+  [catalog, database, LAKE_TABLE[table]].map(quoteName).join('.');
+
+/** The days of receipts; undefined of files that are none. */
+function daysOf(locations: readonly string[], bucket: string | undefined): readonly string[] | undefined {
+  const days = new Set<string>();
+  for (const location of locations) {
+    const day = bucket !== undefined && location.startsWith(`s3://${bucket}/`) && /\/dt=(\d{4}-\d\d-\d\d)\//.exec(location)?.[1];
+    if (typeof day !== 'string') return undefined;
+    days.add(day);
+  }
+  return [...days];
+}
 
 /** The folder of a file, relative to its bucket: the value of the projected partition. */
 export function prefixOf(location: string, bucket: string): string {

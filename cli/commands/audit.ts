@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { auditCustomer, auditRun } from '../../core/receipts/audit.ts';
 import { type KeptHead, type SyncChain, verifyReceipts } from '../../core/receipts/verify.ts';
-import { type Call, type Command, CommandFailed, EXIT, type Exit, UsageError } from '../command.ts';
+import { type Call, type Command, CommandFailed, EXIT, type Exit, UsageError, WHERE } from '../command.ts';
 import { customerIdOf } from '../customer-id.ts';
 import { customerAuditText, runAuditText, verdictText } from '../render/audit.ts';
 import { inWorkspace } from '../session.ts';
@@ -16,6 +16,7 @@ export const audit: Command = {
     run: { value: 'id', help: 'what this run sent, counted' },
     verify: { help: 'look whether every receipt is there and as it was written' },
     against: { value: 'file', help: 'with --verify: also hold them against what "--verify --json" printed then' },
+    ...WHERE,
   },
   details: `"-" reads the customer id from stdin, so that it is in no shell history. Also tells of a person whose rows are gone, and of ids merged into theirs.
 With --verify the exit code is 1 when a receipt is altered, missing or added, and the run is named.
@@ -32,7 +33,7 @@ With --verify the exit code is 1 when a receipt is altered, missing or added, an
     if (verify) return inWorkspace(call, 'sluice audit --verify', async (open) => verifyAll(call, open, await headsIn(against)));
     if (run !== undefined) return inWorkspace(call, `sluice audit --run ${run}`, (open) => ofRun(call, open, run));
     const id = await customerIdOf(call.arguments[0] ?? '');
-    return inWorkspace(call, 'sluice audit', (open) => ofCustomer(call, open, id));
+    return inWorkspace(call, 'sluice audit', (open) => ofCustomer(call, open, id), { memberKey: true });
   },
 };
 

@@ -1,10 +1,11 @@
 import { explain as explainCustomer } from '../../core/explain/explain.ts';
-import { type Command, EXIT } from '../command.ts';
+import { type Command, EXIT, type Exit, WHERE } from '../command.ts';
 import { customerIdOf } from '../customer-id.ts';
 import { explanationText } from '../render/explain.ts';
 import { tickOf } from '../runs.ts';
 import { selectAudiences } from '../selection.ts';
 import { inWorkspace } from '../session.ts';
+import type { OpenWorkspace } from '../wiring.ts';
 
 export const explain: Command = {
   name: 'explain',
@@ -15,6 +16,7 @@ export const explain: Command = {
     audience: { value: 'name', help: 'only this audience; default: all' },
     values: { help: "also the person's values that the rules test: personal data" },
     tick: { value: 'instant', help: '"now", such as 2026-11-22T06:00:00Z; default: now' },
+    ...WHERE,
   },
   details: `For every audience: each clause of the rule, met or not. For every destination: what a run would do, consent and the record it rests on, which
 identifiers could be sent, what the ledger holds, and the last receipt. Reads tables and sends nothing. Without --values it prints no personal data.
@@ -24,7 +26,7 @@ identifiers could be sent, what the ledger holds, and the last receipt. Reads ta
   async run(call) {
     const tick = tickOf(call.values.tick) ?? call.clock.now();
     const id = await customerIdOf(call.arguments[0] ?? '');
-    return inWorkspace(call, 'sluice explain', async ({ workspace, ports }) => {
+    const work = async ({ workspace, ports }: OpenWorkspace): Promise<Exit> => {
       const { audience } = call.values;
       if (audience !== undefined) selectAudiences(workspace, [audience]);
       const found = await explainCustomer(ports, id, {
@@ -35,6 +37,7 @@ identifiers could be sent, what the ledger holds, and the last receipt. Reads ta
       if (call.json) call.terminal.print(JSON.stringify(found, null, 2));
       else for (const line of explanationText(found, call.terminal.style)) call.terminal.print(line);
       return EXIT.done;
-    });
+    };
+    return inWorkspace(call, 'sluice explain', work, { memberKey: true });
   },
 };

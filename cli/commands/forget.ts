@@ -1,21 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { text as textOf } from 'node:stream/consumers';
 import type { Erasure } from '../../core/forget/erasure.ts';
-import {
-  cancelErasure,
-  continueForget,
-  erasureOf,
-  erasures,
-  forget as forgetNow,
-  registerErasure,
-  registerFromTables,
-} from '../../core/forget/forget.ts';
+import { erasureOf, erasures } from '../../core/forget/forget.ts';
 import { receiptBody, verifyReceipt } from '../../core/forget/receipt.ts';
 import { type ForgetRequest, parseOpenDsr } from '../../core/forget/request.ts';
 import { ulid } from '../../core/ulid.ts';
-import { type Call, type Command, CommandFailed, EXIT, type Exit, UsageError } from '../command.ts';
+import { type Call, type Command, CommandFailed, EXIT, type Exit, UsageError, WHERE } from '../command.ts';
 import { erasureText } from '../render/erasure.ts';
-import { inWorkspace } from '../session.ts';
+import { inWorkspace, stageOf } from '../session.ts';
 import { openVerifier } from '../signing-key.ts';
 import type { OpenWorkspace } from '../wiring.ts';
 
@@ -36,6 +28,7 @@ export const forget: Command = {
     receipt: { value: 'id', help: 'the signed receipt, as JSON on stdout' },
     verify: { value: 'file', help: 'whether a receipt is as it was signed' },
     key: { value: 'file', help: 'with --verify: a public key other than the one of this workspace' },
+    ...WHERE,
   },
   details: `The request is a file in OpenDSR form, or - for stdin. Identifiers are never taken from the command line: it stays in the history of the
 shell and in the list of processes, where personal data has no place.
@@ -74,20 +67,18 @@ function wayOf(call: Call): Way {
 
 type Doing = (call: Call, open: OpenWorkspace, request: ForgetRequest | undefined) => Promise<Exit>;
 const DO: Readonly<Record<Exclude<Way, 'verify'>, Doing>> = {
-  async request(call, { ports }, request) {
+  async request(call, { actions }, request) {
     if (request === undefined) return EXIT.failed;
-    return told(call, [await (call.switches.has('later') ? registerErasure : forgetNow)(ports, request)]);
+    return told(call, [await actions.forget(request, call.switches.has('later'))]);
   },
-  async 'from-table'(call, { ports }) {
-    await registerFromTables(ports);
-    return told(call, await continueForget(ports));
-  },
-  continue: async (call, { ports }) => told(call, await continueForget(ports)),
+  // Whoever goes on begins what the tables ask for.
+  'from-table': async (call, { actions }) => told(call, await actions.continueForget()),
+  continue: async (call, { actions }) => told(call, await actions.continueForget()),
   async status(call, { ports }) {
     const id = call.values.status ?? '';
     return told(call, id === 'all' ? await erasures(ports) : [await erasureOf(ports, id)]);
   },
-  cancel: async (call, { ports }) => told(call, [await cancelErasure(ports, call.values.cancel ?? '')]),
+  cancel: async (call, { actions }) => told(call, [await actions.cancelErasure(call.values.cancel ?? '')]),
   async receipt(call, { ports }) {
     const { id, status, receipt } = await erasureOf(ports, call.values.receipt ?? '');
     if (receipt === undefined)
@@ -153,8 +144,19 @@ const VERDICT = {
 
 async function verify(call: Call): Promise<Exit> {
   const file = call.values.verify ?? '';
-  const key = call.values.key ?? `${call.dir}/.sluice/signing.pub`;
-  const verdict = await verifyReceipt(await contentOf(file), openVerifier(await contentOf(key)));
+  const receipt = await contentOf(file);
+  const { key } = call.values;
+  // The key of a deployment stays there: whoever has its public half may name it.
+  if (key === undefined && stageOf(call) !== undefined)
+    return inWorkspace(call, 'sluice forget --verify', async ({ deployment }) => {
+      const answer = await deployment?.ask('forget', 'verify', { receipt });
+      return toldVerdict(call, file, answer?.verdict ?? 'no-receipt');
+    });
+  const pem = await contentOf(key ?? `${call.dir}/.sluice/signing.pub`);
+  return toldVerdict(call, file, await verifyReceipt(receipt, openVerifier(pem)));
+}
+
+function toldVerdict(call: Call, file: string, verdict: keyof typeof VERDICT): Exit {
   if (call.json) call.terminal.print(JSON.stringify({ receipt: file, verdict }));
   else call.terminal.say(`${file} ${VERDICT[verdict]}.`);
   return verdict === 'sound' ? EXIT.done : EXIT.failed;

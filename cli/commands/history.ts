@@ -1,5 +1,5 @@
 import { type HistoryEntry, history as historyOf } from '../../core/run/operations.ts';
-import { type Command, EXIT, UsageError } from '../command.ts';
+import { type Command, EXIT, UsageError, WHERE } from '../command.ts';
 import { table } from '../render/table.ts';
 import { instant } from '../render/time.ts';
 import { selectAudiences } from '../selection.ts';
@@ -12,7 +12,7 @@ export const history: Command = {
   summary: 'runs and plans, newest first, and the generations that are kept',
   arguments: '[audience]',
   takes: [0, 1],
-  options: { limit: { value: 'number', help: `how many runs; default: ${SHOWN}` } },
+  options: { limit: { value: 'number', help: `how many runs; default: ${SHOWN}` }, ...WHERE },
   details: `A generation is what a destination had accepted after that run; it is named after the run. "current" is what the next plan compares with.
 
   sluice history lapsed-vips --limit 5`,

@@ -1,5 +1,4 @@
-import { plan as makePlan } from '../../core/run/operations.ts';
-import { type Command, UsageError } from '../command.ts';
+import { type Command, UsageError, WHERE } from '../command.ts';
 import { compareEach } from '../compare.ts';
 import { runEach, tickOf } from '../runs.ts';
 import { selectAudiences, selectDestination } from '../selection.ts';
@@ -15,6 +14,7 @@ export const plan: Command = {
     only: { value: 'destination', help: 'leave out the other destinations' },
     compare: { value: 'revision', help: 'who would enter and leave, compared with the files of a git branch, tag or commit' },
     list: { value: 'file', help: 'with --compare: write who moves, a line of JSON for each member key' },
+    ...WHERE,
   },
   details: `Without names: every audience that is sent somewhere. The plan is kept for 24 hours; "sluice sync --plan <id>" sends exactly it.
 
@@ -26,17 +26,20 @@ export const plan: Command = {
     const { compare: ref, list } = call.values;
     if (list !== undefined && ref === undefined) throw new UsageError('"--list" goes with "--compare <revision>".');
     if (ref !== undefined)
-      return inWorkspace(call, ['sluice plan', ...call.arguments, '--compare', ref].join(' '), (open) =>
-        compareEach(call, open, { ref, tick, only: call.values.only, list }),
+      return inWorkspace(
+        call,
+        ['sluice plan', ...call.arguments, '--compare', ref].join(' '),
+        (open) => compareEach(call, open, { ref, tick, only: call.values.only, list }),
+        { memberKey: true },
       );
-    return inWorkspace(call, ['sluice plan', ...call.arguments].join(' '), ({ workspace, operations }) => {
+    return inWorkspace(call, ['sluice plan', ...call.arguments].join(' '), ({ workspace, actions }) => {
       const audiences = selectAudiences(workspace, call.arguments);
       const only = selectDestination(audiences, call.values.only);
       const names = audiences
         .filter(({ syncs }) => only === undefined || syncs.some(({ to }) => to === only))
         .map(({ name }) => name);
       return runEach(call, workspace, names, async (name) => [
-        await makePlan(operations, name, {
+        await actions.plan(name, {
           ...(tick !== undefined && { tick }),
           ...(only !== undefined && { destinations: [only] }),
         }),

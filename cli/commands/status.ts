@@ -1,7 +1,7 @@
 import { history, status as statusOf } from '../../core/run/operations.ts';
 import { erasures } from '../../core/forget/forget.ts';
 import { orphans } from '../../core/run/demanded.ts';
-import { type Command, EXIT } from '../command.ts';
+import { type Command, EXIT, WHERE } from '../command.ts';
 import { erasureText } from '../render/erasure.ts';
 import { demandedText } from '../render/report.ts';
 import { count, plural, table } from '../render/table.ts';
@@ -14,7 +14,7 @@ export const status: Command = {
   summary: 'where every sync stands: members, last run, what waits for a person',
   arguments: '[audience...]',
   takes: [0, Number.POSITIVE_INFINITY],
-  options: {},
+  options: WHERE,
   details: `Exit code 3 when a plan is held, 1 when a ledger is damaged.
 
   sluice status --json | jq '.syncs[] | {audience, destination, members}'`,

@@ -1,5 +1,4 @@
-import { sync as runSync, syncPlan } from '../../core/run/operations.ts';
-import { type Command, UsageError } from '../command.ts';
+import { type Command, EXIT, UsageError, WHERE } from '../command.ts';
 import { runEach, tickOf } from '../runs.ts';
 import { tend } from '../tend.ts';
 import { selectAudiences, selectDestination } from '../selection.ts';
@@ -14,6 +13,7 @@ export const sync: Command = {
     plan: { value: 'id', help: 'send exactly this plan, or nothing' },
     tick: { value: 'instant', help: '"now" of the run, such as 2026-11-22T06:00:00Z; default: now' },
     only: { value: 'destination', help: 'leave out the other destinations' },
+    ...WHERE,
   },
   details: `Without names: every audience that is sent somewhere. A run that would change more than its guardrails allow is held, and sends nothing.
 Ctrl-C stops after the batch in flight; the same command goes on from there.
@@ -26,20 +26,22 @@ Ctrl-C stops after the batch in flight; the same command goes on from there.
       throw new UsageError('A plan says already what is sent, where and as of when: "--plan" stands alone.');
     }
     const tick = tickOf(call.values.tick);
-    return inWorkspace(call, ['sluice sync', ...call.arguments].join(' '), async ({ workspace, operations }) => {
-      if (plan !== undefined) return runEach(call, workspace, [plan], async (id) => [await syncPlan(operations, id)]);
+    return inWorkspace(call, ['sluice sync', ...call.arguments].join(' '), async (open) => {
+      const { workspace, actions, ports } = open;
+      if (plan !== undefined) return runEach(call, workspace, [plan], async (id) => [await actions.syncPlan(id)]);
       const audiences = selectAudiences(workspace, call.arguments);
       const only = selectDestination(audiences, destination);
       const names = audiences
         .filter(({ syncs }) => only === undefined || syncs.some(({ to }) => to === only))
         .map(({ name }) => name);
-      const tended = await tend(call, operations.ports, tick ?? call.clock.now());
+      // A deployment tends its ledgers and erasures itself, every hour.
+      const tended = open.deployment === undefined ? await tend(call, ports, tick ?? call.clock.now()) : EXIT.done;
       const sent = await runEach(call, workspace, names, async (name) => {
         const {
+          report,
           continued,
           demanded = [],
-          ...report
-        } = await runSync(operations, name, {
+        } = await actions.sync(name, {
           ...(tick !== undefined && { tick }),
           ...(only !== undefined && { destinations: [only] }),
         });

@@ -1,6 +1,6 @@
-import { liftWithdrawal, purposesSentFor, withdraw as withdrawFrom } from '../../core/run/withdraw.ts';
+import { purposesSentFor } from '../../core/run/withdraw.ts';
 import { didYouMean } from '../arguments.ts';
-import { type Command, EXIT, UsageError } from '../command.ts';
+import { type Command, EXIT, UsageError, WHERE } from '../command.ts';
 import { plural } from '../render/table.ts';
 import { instant } from '../render/time.ts';
 import { tickOf } from '../runs.ts';
@@ -15,6 +15,7 @@ export const withdraw: Command = {
     purpose: { value: 'name', help: 'only for this purpose; default: every purpose that a destination sends for' },
     at: { value: 'instant', help: 'when they withdrew, such as 2026-11-22T06:00:00Z; default: now' },
     lift: { help: 'take it back: it was a mistake' },
+    ...WHERE,
   },
   details: `Reaches deliveries that are running, on every machine that shares the store; the next run removes who was sent already. The consents table
 remains the source of truth: the entry holds until the table has a record of that person and purpose that began then or later, whatever it
@@ -26,7 +27,7 @@ says. Only a keyed hash of the id is kept. To forget somebody for good: sluice f
     inWorkspace(
       call,
       `sluice withdraw ${call.arguments.length === 1 ? '<customer-id>' : '<customer-id...>'}`,
-      async ({ ports }) => {
+      async ({ ports, actions }) => {
         const known = purposesSentFor(ports);
         const { purpose } = call.values;
         if (purpose !== undefined && !known.includes(purpose))
@@ -34,13 +35,13 @@ says. Only a keyed hash of the id is kept. To forget somebody for good: sluice f
         const purposes = purpose === undefined ? known : [purpose];
         const people = plural(call.arguments.length, 'person', 'people');
         if (call.switches.has('lift')) {
-          const lifted = await liftWithdrawal(ports, call.arguments, purposes);
+          const lifted = await actions.lift(call.arguments, purposes);
           if (call.json) call.terminal.print(JSON.stringify({ lifted, purposes }));
           else call.terminal.say(`${plural(lifted, 'entry', 'entries')} of ${people} lifted. What the tables say counts again.`);
           return EXIT.done;
         }
         const at = tickOf(call.values.at) ?? call.clock.now();
-        await withdrawFrom(ports, call.arguments, purposes, at);
+        await actions.withdraw(call.arguments, purposes, at);
         if (call.json)
           call.terminal.print(JSON.stringify({ stopped: call.arguments.length, purposes, at: new Date(at).toISOString() }));
         else

@@ -7,7 +7,7 @@ import { quoteText } from '../sql/literal.ts';
 import { MERGED, mergeExpressions } from '../sql/merges.ts';
 import { type RECEIPT_COLUMNS, receiptsOfQuery } from '../sql/receipts.ts';
 import { CHAIN, isLinkKey, keptSince, type Link, linkOf, textOf } from './chain.ts';
-import { relationOf } from './verify.ts';
+import { batched, relationOf } from './verify.ts';
 
 /** A receipt as docs/receipts.md describes it; times are ISO 8601 in UTC. */
 export type Receipt = Readonly<Record<keyof typeof RECEIPT_COLUMNS, Cell>>;
@@ -55,10 +55,13 @@ export async function receiptsOf(
   members: readonly string[],
   links: readonly Link[],
 ): Promise<readonly Receipt[]> {
-  if (links.length === 0) return [];
-  return (await warehouse.rows(
-    receiptsOfQuery(members, relationOf(store.receipts, links)),
-  )) as readonly Row[] as readonly Receipt[];
+  const found: Receipt[] = [];
+  // In the order in which they were committed, so that batches follow each other as their rows do.
+  for (const some of batched(links.toSorted((a, b) => a.at - b.at)))
+    found.push(
+      ...((await warehouse.rows(receiptsOfQuery(members, relationOf(store.receipts, some)))) as readonly Row[] as Receipt[]),
+    );
+  return found;
 }
 
 /** Links of all chains whose files are there; of those whose are not, the runs, but for what is past its period. */

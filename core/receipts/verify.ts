@@ -1,4 +1,4 @@
-import type { Files, Relation } from '../ports.ts';
+import type { Files, Relation, Row } from '../ports.ts';
 import type { RunDocument, RunPorts } from '../run/ports.ts';
 import { syncKey } from '../run/ports.ts';
 import type { RunReport, SyncReport } from '../run/report.ts';
@@ -254,14 +254,9 @@ async function recount(
   sound: readonly { readonly link: Link; readonly say: Say }[],
 ): Promise<void> {
   if (sound.length === 0) return;
-  const rows = await warehouse.rows(
-    receiptCountsQuery(
-      relationOf(
-        store.receipts,
-        sound.map(({ link }) => link),
-      ),
-    ),
-  );
+  const rows: Row[] = [];
+  for (const links of batched(sound.map(({ link }) => link)))
+    rows.push(...(await warehouse.rows(receiptCountsQuery(relationOf(store.receipts, links)))));
   const found = new Map(
     rows.map((row) => [
       ['run', 'destination', 'operation', 'outcome'].map((name) => String(row[name])).join('/'),
@@ -277,6 +272,22 @@ async function recount(
     if (counted.length > 0) say(link.run, 'counts', 'its files hold other receipts than its link counts');
   }
 }
+
+/** Links whose files are read by one query: a query names its files, and Athena takes 262,144 bytes of text. */
+export const batched = (links: readonly Link[]): readonly (readonly Link[])[] => {
+  const batches: Link[][] = [];
+  let room = 0;
+  for (const link of links) {
+    room -= link.files.length;
+    if (room < 0) {
+      batches.push([]);
+      room = FILES_A_QUERY - link.files.length;
+    }
+    batches.at(-1)?.push(link);
+  }
+  return batches;
+};
+const FILES_A_QUERY = 1_000;
 
 /** The receipts of some links as a relation `receipts`. */
 export const relationOf = (receipts: Files, links: readonly Link[]): Relation => ({

@@ -90,7 +90,7 @@ export const syncPlan = (ops: Operations, id: string): Promise<RunReport> => sen
 export const approve = (ops: Operations, id: string): Promise<RunReport> => sendPlan(ops, id, true);
 
 /** Drops a plan: its delta files are deleted and it can't be sent any more. */
-export async function reject(ops: Operations, id: string): Promise<RunDocument> {
+export async function reject(ops: Pick<Operations, 'ports'>, id: string): Promise<RunDocument> {
   const document = await planDocument(ops.ports, id);
   if (document.state !== 'held' && document.state !== 'planned')
     throw new PlanRefused(`Plan ${id} is ${document.state}; there is nothing to reject.`);
@@ -206,7 +206,7 @@ export interface SyncStatus {
 }
 
 /** Where every sync stands. */
-export async function status({ ports }: Operations, audiences?: readonly string[]): Promise<SyncStatus[]> {
+export async function status({ ports }: Pick<Operations, 'ports'>, audiences?: readonly string[]): Promise<SyncStatus[]> {
   const runs = await ports.store.documents.list<RunDocument>('run', { limit: 1_000 });
   const all: SyncStatus[] = [];
   for (const audience of Object.values(ports.workspace.audiences)) {
@@ -272,7 +272,7 @@ export interface HistoryEntry {
 }
 
 /** Runs and plans, newest first; of one audience when named. */
-export async function history({ ports }: Operations, audience?: string, limit = 50): Promise<HistoryEntry[]> {
+export async function history({ ports }: Pick<Operations, 'ports'>, audience?: string, limit = 50): Promise<HistoryEntry[]> {
   const runs = await ports.store.documents.list<RunDocument>('run', { limit: 1_000 });
   const generations = new Map<string, Record<string, boolean>>();
   for (const one of Object.values(ports.workspace.audiences)) {
@@ -302,7 +302,7 @@ export async function history({ ports }: Operations, audience?: string, limit = 
  * difference anew: a way out of a damaged file, not an undo at the platform.
  */
 export async function rollback(
-  { ports }: Operations,
+  { ports }: Pick<Operations, 'ports'>,
   audience: string,
   destination: string,
   generation: string,
@@ -320,7 +320,11 @@ export async function rollback(
 }
 
 /** Law 2: forgets the rejections of a sync, so that parked rows are sent again by the next run. */
-export async function retryRejected({ ports }: Operations, audience: string, destination: string): Promise<Pointer> {
+export async function retryRejected(
+  { ports }: Pick<Operations, 'ports'>,
+  audience: string,
+  destination: string,
+): Promise<Pointer> {
   return changePointer(ports, audience, destination, async (current) => {
     if (current instanceof PointerDamaged) throw current;
     const empty = {

@@ -14,14 +14,14 @@ import { MARK_COLUMNS, WANTED_COLUMNS } from './person.ts';
 import { STOP_COLUMNS, WHO_COLUMNS } from './stops.ts';
 
 /**
- * How a catalog (Glue) knows our own files: two tables, one a format, that are made once with the deployment and never changed by a run.
+ * How a catalog (Glue) knows our own files: two tables over the state bucket, one a format, that are made once with the deployment and never changed by a run.
  * Their only partition column, `prefix`, is the folder of the files in the bucket, and is projected (`injected`): a query names the folder
  * and the catalog is asked nothing. Every column of every relation is in both tables; Parquet and JSON are read by name, and what a
  * file has not is NULL. docs/adr/0050-athena.md says why.
  */
 export interface LakeTable {
   readonly name: string;
-  readonly format: 'parquet' | 'jsonl';
+  readonly format: 'parquet' | 'jsonl' | 'receipts';
   /** Name -> Hive type, as Glue writes it. */
   readonly columns: Readonly<Record<string, string>>;
   readonly partitionKeys: Readonly<Record<string, string>>;
@@ -51,8 +51,15 @@ export const LAKE_COLUMNS: Readonly<Record<string, string>> = {
   ...WHO_COLUMNS,
 };
 
-/** Name of the table of a format. */
-export const LAKE_TABLE = { parquet: 'sluice_parquet', jsonl: 'sluice_lines' } as const;
+/** Name of the table of a format, and of the one over the bucket of receipts. */
+export const LAKE_TABLE = { parquet: 'sluice_parquet', jsonl: 'sluice_lines', receipts: 'sluice_receipts' } as const;
+
+const PARQUET = {
+  inputFormat: 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat',
+  outputFormat: 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat',
+  serde: 'org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe',
+  serdeParameters: { 'serialization.format': '1' },
+} as const;
 
 /**
  * Both tables over a bucket.
@@ -77,10 +84,7 @@ export function lakeTables(
     {
       name: LAKE_TABLE.parquet,
       format: 'parquet',
-      inputFormat: 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat',
-      outputFormat: 'org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat',
-      serde: 'org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe',
-      serdeParameters: { 'serialization.format': '1' },
+      ...PARQUET,
       parameters: { ...parameters, classification: 'parquet' },
       ...shared,
     },
@@ -97,6 +101,29 @@ export function lakeTables(
     },
   ];
 }
+
+/**
+ * The receipts: Parquet in a bucket of their own, a folder for each day of a tick (core/receipts/chain.ts). A query names the days and the
+ * files, so that what no link of a chain names is not read. Whoever looks into it by hand names days: `WHERE dt = '2026-11-22'`.
+ */
+export const receiptsTable = (bucket: string): LakeTable => ({
+  name: LAKE_TABLE.receipts,
+  format: 'receipts',
+  columns: Object.fromEntries(Object.entries(RECEIPT_COLUMNS).map(([name, type]) => [name, hiveType(type)])),
+  partitionKeys: { dt: 'string' },
+  location: `s3://${bucket}/`,
+  ...PARQUET,
+  parameters: {
+    EXTERNAL: 'TRUE',
+    classification: 'parquet',
+    'projection.enabled': 'true',
+    'projection.dt.type': 'date',
+    'projection.dt.format': 'yyyy-MM-dd',
+    // The tick of a run may lie a day ahead of the clock.
+    'projection.dt.range': '2020-01-01,NOW+2DAYS',
+    'storage.location.template': `s3://${bucket}/dt=\${dt}/`,
+  },
+});
 
 const HIVE: Readonly<Record<string, string>> = {
   varchar: 'string',

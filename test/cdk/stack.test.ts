@@ -53,7 +53,7 @@ function stackOf(stage: Readonly<Record<string, unknown>>, change: (files: Map<s
   const app = new App({ context });
   const settings = readSettings('dev', { dev: stage });
   const code = Code.fromInline('export const handler = () => undefined');
-  return new SluiceStack(app, 'Sluice', { stackName: 'sluice-dev', settings, workspace, codeOf: () => code });
+  return new SluiceStack(app, 'Sluice', { stackName: 'sluice-dev', settings, workspace, digest: 'd1', codeOf: () => code });
 }
 
 const KEY = 'arn:aws:kms:eu-west-1:111122223333:key/12345678-1234-1234-1234-123456789012';
@@ -185,12 +185,53 @@ describe('privileges', () => {
     const changing = all.filter(({ action }) =>
       /^s3:(\*|Delete|Bypass|PutObjectRetention|PutObjectLegalHold|PutBucket)|^\*/.test(action),
     );
-    // Whom it forgets is taken out of ledgers and runs; nobody else deletes, and nothing at all is deleted among the receipts.
+    // Whom it forgets is taken out of ledgers and runs, and what is past its period goes; nobody else deletes, and nothing at all is deleted among the receipts.
     expect(changing.map(({ name, action }) => `${name} ${action}`)).toEqual([
+      'commit s3:DeleteObject',
+      'commit s3:DeleteObjectVersion',
       'forget s3:DeleteObject',
       'forget s3:DeleteObjectVersion',
     ]);
     expect(changing.flatMap(({ on }) => on).filter((resource) => !resource.startsWith('<StateBucket'))).toEqual([]);
+  });
+
+  it('of people: to read and to ask, not to write to the table, the ledgers or the receipts, and no secret of a destination', () => {
+    const template = theTemplate();
+    const policies = Object.entries(resources(template, 'AWS::IAM::ManagedPolicy'));
+    const allowed = (name: string): ReadonlyMap<string, readonly string[]> => {
+      const [, found] = policies.find(([id]) => id.startsWith(`People${name}`)) ?? [];
+      expect([name, found?.Properties.Roles, found?.Properties.Users, found?.Properties.Groups]).toEqual([
+        name,
+        undefined,
+        undefined,
+        undefined,
+      ]);
+      const by = new Map<string, string[]>();
+      const { Statement: all } = (found?.Properties.PolicyDocument ?? { Statement: [] }) as { Statement: readonly Statement[] };
+      for (const { Action, Resource } of all)
+        for (const action of [Action].flat()) by.set(action, [...(by.get(action) ?? []), ...[Resource].flat().map(written)]);
+      return by;
+    };
+    const [operate, privacy] = [allowed('Operate'), allowed('Privacy')];
+    expect(services(operate)).toEqual(['athena', 'cloudformation', 'dynamodb', 'glue', 'kms', 'lambda', 's3']);
+    expect([...operate.keys()].filter((action) => /^(dynamodb|lambda):/.test(action)).toSorted()).toEqual([
+      'dynamodb:BatchGetItem',
+      'dynamodb:GetItem',
+      'dynamodb:Query',
+      'lambda:GetDurableExecution',
+      'lambda:InvokeFunction',
+    ]);
+    expect(operate.get('lambda:InvokeFunction')).toEqual([
+      expect.stringMatching(/^<commitFunction\w+>:\*$/),
+      expect.stringMatching(/^<runFunction\w+>:\*$/),
+    ]);
+    expect(operate.get('s3:PutObject')).toEqual([expect.stringMatching(/^<StateBucket\w+>\/athena\/\*$/)]);
+    expect(operate.get('glue:GetTable')?.some((arn) => /:table\/shop\/|sluice_receipts/.test(arn))).toBe(false);
+    expect(privacy.get('lambda:InvokeFunction')).toEqual([expect.stringMatching(/^<forgetFunction\w+>:\*$/)]);
+    expect(privacy.get('secretsmanager:GetSecretValue')).toEqual([expect.stringMatching(/^<MemberKey\w+>$/)]);
+    expect(privacy.get('s3:PutObject')).toEqual([expect.stringMatching(/^<StateBucket\w+>\/runs\/\*$/)]);
+    expect(privacy.get('s3:DeleteObject')).toEqual([expect.stringMatching(/^<StateBucket\w+>\/runs\/\*$/)]);
+    expect(privacy.has('dynamodb:PutItem')).toBe(false);
   });
 
   it('reach the tables of the contracts by name, and the buckets that the stage names', () => {
@@ -493,6 +534,7 @@ describe('the template', () => {
     new SluiceStack(app, 'Sluice', {
       settings,
       workspace,
+      digest: 'd1',
       codeOf: () => Code.fromInline('export const handler = () => undefined'),
     });
     Validations.of(app).addPlugins(new AwsSolutionsChecks(app));

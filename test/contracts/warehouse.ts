@@ -290,17 +290,17 @@ export function warehouseContract(name: string, open: () => Promise<WarehouseUnd
 
     it('lets no query see the names of another that runs beside it', async () => {
       const made = await Promise.all(
-        ['one', 'two', 'three'].map((word) => under.warehouse.materialize({ sql: `SELECT '${word}' AS word` }, under.prefix())),
+        ['one', 'two', 'three'].map((word) => under.warehouse.materialize({ sql: `SELECT '${word}' AS k` }, under.prefix())),
       );
       const answers = await Promise.all(
         Array.from({ length: 30 }, (_, i) =>
-          rows({ sql: 'SELECT word FROM snapshot', relations: { snapshot: relation(made[i % 3]!, { word: 'varchar' }) } }),
+          rows({ sql: 'SELECT k FROM snapshot', relations: { snapshot: relation(made[i % 3]!, { k: 'varchar' }) } }),
         ),
       );
-      expect(answers.map((answer) => answer[0]?.['word'])).toEqual(
+      expect(answers.map((answer) => answer[0]?.['k'])).toEqual(
         Array.from({ length: 30 }, (_, i) => ['one', 'two', 'three'][i % 3]),
       );
-      await expect(under.warehouse.rows({ sql: 'SELECT word FROM snapshot' })).rejects.toBeInstanceOf(WarehouseError);
+      await expect(under.warehouse.rows({ sql: 'SELECT k FROM snapshot' })).rejects.toBeInstanceOf(WarehouseError);
     });
 
     it('answers with an error of kind user, which does not repeat the query, when a name does not exist', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CreateSecretCommand, PutSecretValueCommand } from '@aws-sdk/client-secrets-manager';
 import { CreateTopicCommand, SNSClient } from '@aws-sdk/client-sns';
 import { inject } from 'vitest';
+import { digestOf } from '../../core/files/digest.ts';
 import type { Store } from '../../core/ports.ts';
 import { BUNDLE, ENTRIES, workspaceFile } from '../../functions/bundling.ts';
 import { type FunctionName, NEEDS, type Variable } from '../../functions/environment.ts';
@@ -36,6 +37,11 @@ export interface Deployed {
   readonly athena: AthenaWorld;
   readonly moto: Moto;
   readonly store: Store;
+  /** The files of the workspace, as they are deployed; their contracts have a local server over the same rows. */
+  readonly files: ReadonlyMap<string, string>;
+  /** What the outputs of a stack would say, and what a process needs in its environment to reach this one. */
+  readonly outputs: Readonly<Record<Variable | 'SLUICE_DIGEST', string>>;
+  readonly env: Readonly<Record<string, string>>;
   /** The day after the deployment: no function has run, nothing is stored, no destination holds anybody. */
   fresh(): Promise<void>;
   rows(rows: Rows): void;
@@ -51,7 +57,11 @@ export interface Deployed {
   close(): Promise<void>;
 }
 
-const contract = (role: keyof typeof COLUMNS, fields: Readonly<Record<string, string>>): string => `apiVersion: v3.1.0
+const contract = (
+  root: string,
+  role: keyof typeof COLUMNS,
+  fields: Readonly<Record<string, string>>,
+): string => `apiVersion: v3.1.0
 kind: DataContract
 id: shop-${role}
 name: ${role}
@@ -59,6 +69,7 @@ version: 1.0.0
 status: active
 servers:
   - { server: aws, type: athena, schema: gold }
+  - { server: local, type: local, path: ${root}/lake/${role}.json, format: json }
 schema:
   - name: ${role}
     customProperties: [{ property: sluice.role, value: ${role} }]
@@ -133,13 +144,13 @@ budget: { requests: 1000, per: second, concurrency: 4 }
     ['audiences/silver.yaml', audience('silver', '{ to: braze, mode: mirror }')],
     [
       'contracts/consents.yaml',
-      contract('consents', { id: `, required: true${field('customer_id')}`, from: field('effective_from') }),
+      contract(athena.root, 'consents', { id: `, required: true${field('customer_id')}`, from: field('effective_from') }),
     ],
     [
       'contracts/customers.yaml',
-      contract('customers', { id: `, required: true, unique: true, primaryKey: true${field('customer_id')}` }),
+      contract(athena.root, 'customers', { id: `, required: true, unique: true, primaryKey: true${field('customer_id')}` }),
     ],
-    ['contracts/identifiers.yaml', contract('identifiers', { id: `, required: true${field('customer_id')}` })],
+    ['contracts/identifiers.yaml', contract(athena.root, 'identifiers', { id: `, required: true${field('customer_id')}` })],
     ['destinations/braze.yaml', destination('braze', '{}')],
     ['destinations/meta.yaml', destination('meta', '{ ad_account_id: "1234567890" }')],
     ['policies/retention.yaml', 'storage: { generations: 30 days, runs: 10 years }\n'],
@@ -184,6 +195,11 @@ budget: { requests: 1000, per: second, concurrency: 4 }
   };
   let lambda: LambdaService | undefined;
   return {
+    files,
+    outputs: { ...variables, SLUICE_DIGEST: digestOf(files) },
+    get env() {
+      return { ...endpoints, ...(lambda && { AWS_ENDPOINT_URL_LAMBDA: lambda.endpoint }) };
+    },
     sandbox,
     athena,
     moto,

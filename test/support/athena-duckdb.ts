@@ -12,6 +12,8 @@ export interface DuckDbEngineOptions {
   /** Folder whose folders are the buckets. */
   readonly root: string;
   readonly bucket: string;
+  /** The bucket of receipts. */
+  readonly receipts?: string;
   /** Database of the tables over the bucket, in the catalog `awsdatacatalog`. */
   readonly database: string;
   /** Columns of the tables over the bucket, by their SQL types. */
@@ -130,9 +132,22 @@ async function bound(
   sql: string,
   options: DuckDbEngineOptions,
 ): Promise<{ text: string; bytes: number }> {
-  const name = `"awsdatacatalog"\\."${options.database}"\\."(${Object.values(LAKE_TABLE).join('|')})"`;
+  const name = `"awsdatacatalog"\\."${options.database}"\\."(${LAKE_TABLE.parquet}|${LAKE_TABLE.jsonl})"`;
   const views: { table: string; prefix: string; view: string }[] = [];
-  const text = sql.replace(new RegExp(`${name} WHERE prefix = '((?:[^']|'')*)'`, 'g'), (_, table: string, prefix: string) => {
+  const days: { day: string; folders: readonly string[]; view: string }[] = [];
+  const receipts = new RegExp(
+    `"awsdatacatalog"\\."${options.database}"\\."${LAKE_TABLE.receipts}" WHERE dt IN \\(([^)]*)\\)`,
+    'g',
+  );
+  const named = sql.replace(receipts, (_, list: string) => {
+    const view = `receipts_${days.length}`;
+    const folders = list
+      .split(', ')
+      .map((day) => join(options.root, options.receipts ?? 'receipts', `dt=${day.replaceAll("'", '')}`));
+    days.push({ day: list, folders, view });
+    return `"${view}" WHERE dt IN (${list})`;
+  });
+  const text = named.replace(new RegExp(`${name} WHERE prefix = '((?:[^']|'')*)'`, 'g'), (_, table: string, prefix: string) => {
     const view = `lake_${views.length}`;
     views.push({ table, prefix: prefix.replaceAll("''", "'"), view });
     return `"${view}" WHERE prefix = '${prefix}'`;
@@ -144,6 +159,16 @@ async function bound(
   let bytes = 0;
   const words = new Set(sql.toLowerCase().match(/\w+/g) ?? []);
   const columns = Object.entries(options.columns).filter(([column]) => words.has(column.toLowerCase()));
+  for (const { folders, view } of days) {
+    const files = folders.flatMap(filesUnder);
+    bytes += files.reduce((sum, file) => sum + statSync(file).size, 0);
+    const day = `regexp_extract(filename, 'dt=([0-9-]+)', 1) AS dt`;
+    const path = `replace(filename, ${quoteText(options.root)} || '/', 's3://') AS "$path"`;
+    const list = `[${files.map(quoteText).join(', ')}]`;
+    await connection.run(
+      `CREATE TEMP VIEW ${view} AS SELECT * EXCLUDE (filename), ${day}, ${path} FROM read_parquet(${list}, filename = true, hive_partitioning = false)`,
+    );
+  }
   for (const { table, prefix, view } of views) {
     const files = filesUnder(join(options.root, options.bucket, prefix));
     bytes += files.reduce((sum, file) => sum + statSync(file).size, 0);

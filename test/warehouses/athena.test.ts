@@ -2,18 +2,14 @@ import { gzipSync } from 'node:zlib';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WarehouseError } from '../../core/ports.ts';
-import { LAKE_COLUMNS } from '../../core/sql/lake-tables.ts';
 import { systemClock } from '../../stores/system-clock.ts';
 import { warehouseContract } from '../contracts/warehouse.ts';
 import { type AthenaWorld, BUCKET, openAthenaWorld } from '../support/athena.ts';
 import { QueryFailure } from '../support/athena-endpoint.ts';
 import { column, table } from './tables.ts';
 
-/** Columns of the suite's own relations, which the product's tables have not. */
-const COLUMNS = { ...LAKE_COLUMNS, word: 'varchar' };
-
 warehouseContract('Athena, its API over DuckDB,', async () => {
-  const world = await openAthenaWorld({ columns: COLUMNS });
+  const world = await openAthenaWorld();
   return { ...world, warehouse: world.open() };
 });
 

@@ -2,7 +2,6 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { LAKE_COLUMNS } from '../../../core/sql/lake-tables.ts';
 import { BUCKET, DATABASE } from '../athena.ts';
 import { startS3 } from '../s3-server.ts';
 import { makeLakeTables } from './engine.ts';
@@ -25,12 +24,7 @@ export async function setup(project: TestProject): Promise<void> {
   for (const bucket of [BUCKET, 'results', 'metastore']) mkdirSync(join(root, bucket));
   const s3 = await startS3(root);
   const trino = await startTrino(s3.endpoint);
-  await makeLakeTables(trino.endpoint, {
-    bucket: BUCKET,
-    database: DATABASE,
-    // `word` is of the suite of the port alone.
-    columns: { ...LAKE_COLUMNS, word: 'varchar' },
-  });
+  await makeLakeTables(trino.endpoint, { bucket: BUCKET, database: DATABASE });
   project.provide('trino', trino.endpoint);
   project.provide('s3', s3.endpoint);
   project.provide('root', root);
