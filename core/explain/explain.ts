@@ -4,14 +4,14 @@ import type { WithheldReason } from '../delta.ts';
 import type { Basis, Duration, Mode } from '../model.ts';
 import type { Relation, Row, StopEntry } from '../ports.ts';
 import { type Receipt, readableLinks, receiptsOf } from '../receipts/audit.ts';
-import { ledgersOf, snapshotSpec } from '../run/materialize.ts';
+import { consentDecisions, ledgersOf, snapshotSpec } from '../run/materialize.ts';
 import type { RunPorts } from '../run/ports.ts';
 import { syncKey } from '../run/ports.ts';
 import { ledgerRelation, linesRelation, movedRelation, rejectionRelation, type Resolved, resolveSync } from '../run/relations.ts';
 import { withSignals } from '../run/signals.ts';
 import { policyOf } from '../sql/consent.ts';
 import { candidatesQuery, LEDGER_COLUMNS, PARK_AFTER, REJECTION_COLUMNS } from '../sql/delta.ts';
-import { membersQuery, withRows } from '../sql/explain.ts';
+import { membersQuery, type RowsAtHand, withRows } from '../sql/explain.ts';
 import { MOVED, survivorsQuery } from '../sql/merges.ts';
 import { snapshotQuery } from '../sql/snapshot.ts';
 import { STOP_COLUMNS, STOPS } from '../sql/stops.ts';
@@ -172,21 +172,20 @@ async function snapshotRow(
 ): Promise<Row | undefined> {
   const destinations = (ports.workspace.audiences[audience]?.syncs ?? []).map(({ to }) => to);
   const bare = snapshotSpec(ports, audience, destinations, tick, ledgers);
-  // A folder of a run that is none: what is written of the consent strings is gone with it.
+  // A folder of a run that is none: what is written of the consents is gone with it.
   const folder = `runs/${ulid(ports.clock.now(), ports.clock.random)}`;
   const ids = [id, ...moved.map((row) => String(row['from_id']))];
-  const spec = {
+  const known = {
     ...(await withSignals(ports, bare, `${folder}/signals`, ids)),
     only: id,
     moved: moved.length > 0 ? movedRelation(null) : null,
     ...(stops.length > 0 && { stops: linesRelation([], STOP_COLUMNS) }),
   };
-  const given = {
-    ...(moved.length > 0 && { [MOVED]: movedRows(moved) }),
-    ...(stops.length > 0 && { [STOPS]: stopRows(stops) }),
-  };
-  const [row] = await ports.warehouse.rows(withRows(snapshotQuery(spec), given));
-  if (spec.signals !== undefined) await ports.store.files.remove(folder);
+  const merges: Readonly<Record<string, RowsAtHand>> = moved.length > 0 ? { [MOVED]: movedRows(moved) } : {};
+  const decisions = await consentDecisions(ports, known, `${folder}/decisions`, { filled: (query) => withRows(query, merges) });
+  const given = { ...merges, ...(stops.length > 0 && { [STOPS]: stopRows(stops) }) };
+  const [row] = await ports.warehouse.rows(withRows(snapshotQuery({ ...known, decisions }), given));
+  if (known.signals !== undefined || decisions !== null) await ports.store.files.remove(folder);
   return row;
 }
 

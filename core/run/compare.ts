@@ -137,7 +137,7 @@ async function questionOf(ports: RunPorts, of: Sent | undefined, tick: number) {
   const ledgers = await ledgersOf(ports, name, of.destinations);
   const spec = snapshotSpec(ports, name, of.destinations, tick, ledgers);
   const merges = movedQuery(ports.workspace, tick, ports.memberKey);
-  const query = snapshotQuery({ ...spec, moved: merges && movedRelation(null) });
+  const query = snapshotQuery({ ...spec, moved: merges && movedRelation(null), decisions: null });
   // What strings say of consent is read by the policy, and not by the query.
   const { policies } = policiesRead(
     ports.workspace.consent,

@@ -1,18 +1,20 @@
-import type { Pointer, Relation } from '../ports.ts';
+import type { PurposePolicy } from '../model.ts';
+import type { FileSet, Pointer, Relation } from '../ports.ts';
+import { customersOf } from '../sql/audience.ts';
+import { policyOf } from '../sql/consent.ts';
 import { demandedQuery, goneQuery, stoppedQuery } from '../sql/refusals.ts';
-import { snapshotQuery } from '../sql/snapshot.ts';
+import { type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
 import { WHO_COLUMNS } from '../sql/stops.ts';
 import { ulid } from '../ulid.ts';
 import { sealed } from './ledger-check.ts';
 import { attemptOf } from './diff.ts';
 import { holdLease } from './lease.ts';
 import { everyLedger, type Ledger, matchingNobody, withSync } from './ledgers.ts';
-import { movedIds, snapshotSpec } from './materialize.ts';
+import { consentDecisions, snapshotSpec, wholeSpec } from './materialize.ts';
 import type { RunPorts } from './ports.ts';
-import { ledgerRelation, movedRelation, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
+import { ledgerRelation, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
 import { removeFrom } from './removal.ts';
 import type { RunReport } from './report.ts';
-import { withSignals } from './signals.ts';
 import { stopRelation } from './stops.ts';
 
 /**
@@ -41,19 +43,12 @@ export async function removeDemanded(
       const purpose = ports.workspace.destinations[destination]?.purpose ?? '';
       found.push(relationOf(await ports.warehouse.materialize(stoppedQuery(ledger, stops, purpose), at('stopped')), WHO_COLUMNS));
     }
-    const { purpose } = ports.workspace.destinations[destination] ?? {};
-    const gone =
-      purpose === undefined ? undefined : goneQuery(ledger, ports.workspace.tables, { purpose, tick, secret: ports.memberKey });
-    if (gone !== undefined) found.push(relationOf(await ports.warehouse.materialize(gone, at('gone')), WHO_COLUMNS));
+    const nobody = withPolicy(matchingNobody(ports, audience), destination);
+    const bare = snapshotSpec(nobody, audience, [destination], tick, new Map([[destination, ledger]]));
+    const { spec } = await wholeSpec(nobody, bare, prefix, { stops });
+    const gone = await goneMembers(nobody, spec, ledger, `${prefix}/gone`);
+    if (gone !== undefined) found.push(relationOf(gone, WHO_COLUMNS));
     if (look === 'everybody') {
-      const nobody = matchingNobody(ports, audience);
-      const moved = await movedIds(nobody, tick, `${prefix}/merges`);
-      const bare = {
-        ...snapshotSpec(nobody, audience, [destination], tick, new Map([[destination, ledger]])),
-        moved: moved && movedRelation(moved),
-        ...(stops && { stops }),
-      };
-      const spec = await withSignals(nobody, bare, `${prefix}/signals`);
       const files = await ports.warehouse.materialize(snapshotQuery(spec), at('snapshot'));
       const query = demandedQuery(snapshotRelation({ files }));
       found.push(relationOf(await ports.warehouse.materialize(query, at('refused')), WHO_COLUMNS));
@@ -74,6 +69,28 @@ export async function removeDemanded(
   } finally {
     await ports.store.files.remove(prefix);
   }
+}
+
+/** Members whom no row of the customers speaks of and who refused; undefined where no table could say so. */
+async function goneMembers(ports: RunPorts, spec: SnapshotSpec, ledger: Relation, prefix: string): Promise<FileSet | undefined> {
+  const { workspace, warehouse, store, memberKey: secret } = ports;
+  const policy = policyOf(workspace.consent, spec.syncs[0]?.purpose ?? '');
+  const decisions = spec.decisions ?? (await consentDecisions(ports, spec, `${prefix}/decisions`, { take: 'always' }));
+  if (policy === undefined || decisions === null) return undefined;
+  const query = goneQuery({ ledger, decisions, moved: spec.moved }, customersOf(workspace), { policy, tick: spec.tick, secret });
+  return warehouse.materialize(query, store.files.location(`${prefix}/members`));
+}
+
+/** A refusal is one also where no policy speaks of the purpose any more. */
+function withPolicy(ports: RunPorts, destination: string): RunPorts {
+  const { consent, destinations } = ports.workspace;
+  const name = destinations[destination]?.purpose;
+  if (name === undefined || policyOf(consent, name) !== undefined) return ports;
+  const policy: PurposePolicy = { name, basis: 'opt-in', jurisdictions: {}, sharedIdentifiers: 'keep-for-entitled' };
+  return {
+    ...ports,
+    workspace: { ...ports.workspace, consent: { ...consent, purposes: { ...consent.purposes, [name]: policy } } },
+  };
 }
 
 /** Ledgers that no file speaks of any more, and who is in them: their number, and whether the destination can still be asked. */

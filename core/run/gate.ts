@@ -7,7 +7,8 @@ import type { Finding, RunPorts, Tasks } from './ports.ts';
 export function gateTask(ports: RunPorts): Tasks['gate'] {
   return async ({ audience, tick, destinations }) => {
     ports.onProgress?.({ kind: 'step', audience, step: 'gate' });
-    const { tables: read = [] } = snapshotQuery({ ...snapshotSpec(ports, audience, destinations, tick, new Map()), moved: null });
+    const spec = snapshotSpec(ports, audience, destinations, tick, new Map());
+    const { tables: read = [] } = snapshotQuery({ ...spec, moved: null, decisions: null });
     // The merges are found beside the snapshot.
     const tables = [...read, ...ports.workspace.tables.filter(({ role }) => role === 'identity-changes')];
     const findings: Finding[] = [];

@@ -1,12 +1,22 @@
 import { keepPolicy } from '../consent-versions.ts';
-import type { FileSet, Relation } from '../ports.ts';
+import type { FileSet, Query, Relation } from '../ports.ts';
+import { DECISION_COLUMNS } from '../sql/decisions.ts';
 import { movedQuery } from '../sql/merges.ts';
-import { type BareSpec, type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
+import { type BareSpec, decisionsQuery, type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
 import { attemptOf } from './diff.ts';
 import { measureLinkage } from './linkage.ts';
 import type { PolicyVersions, RunDocument, RunPorts, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
-import { ledgerRelation, mostOf, movedRelation, resolveSync, saltOf, snapshotRelation, UnknownName } from './relations.ts';
+import {
+  ledgerRelation,
+  mostOf,
+  movedRelation,
+  relationOf,
+  resolveSync,
+  saltOf,
+  snapshotRelation,
+  UnknownName,
+} from './relations.ts';
 import { withSignals } from './signals.ts';
 import { stopRelation } from './stops.ts';
 
@@ -40,18 +50,36 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
 }
 
 /**
- * The spec with what a snapshot needs beside tables and ledgers: who was merged, the stop list, and what strings say of consent. The files
- * of it are written under the key `prefix`.
+ * The spec with what a snapshot needs beside tables and ledgers: who was merged, the stop list, what strings say of consent, and where one
+ * pass over the consents is not enough the decisions. All of it is found anew, as of the spec's tick, and written under the key `prefix`.
+ * @param given the stop list, where it is known already
  */
 export async function wholeSpec(
   ports: RunPorts,
   bare: BareSpec,
   prefix: string,
+  given?: { readonly stops: Relation | undefined },
 ): Promise<{ readonly spec: SnapshotSpec; readonly moved: FileSet | null }> {
-  const stops = await stopRelation(ports, `${prefix}/stops`, bare.tick);
+  const { stops } = given ?? { stops: await stopRelation(ports, `${prefix}/stops`, bare.tick) };
   const moved = await movedIds(ports, bare.tick, `${prefix}/merges`);
   const known = { ...bare, moved: moved && movedRelation(moved), ...(stops && { stops }) };
-  return { spec: await withSignals(ports, known, `${prefix}/signals`), moved };
+  const spec = await withSignals(ports, known, `${prefix}/signals`);
+  return { spec: { ...spec, decisions: await consentDecisions(ports, spec, `${prefix}/decisions`) }, moved };
+}
+
+/**
+ * What consents decide for the people of a spec, kept as files; null where the snapshot decides it by itself, unless `take` is `always`.
+ * @param filled makes the query that is asked, where relations of the spec are rows at hand
+ */
+export async function consentDecisions(
+  { warehouse, store }: RunPorts,
+  spec: Omit<SnapshotSpec, 'decisions'>,
+  key: string,
+  { filled = (query) => query, take }: { readonly filled?: (query: Query) => Query; readonly take?: 'always' } = {},
+): Promise<Relation | null> {
+  const query = decisionsQuery(spec, take);
+  if (query === null) return null;
+  return relationOf(await warehouse.materialize(filled(query), store.files.location(key)), DECISION_COLUMNS);
 }
 
 /** Who was merged into whom as of the tick, kept as a file; null where nobody was, and without a table that could say so. */

@@ -2,11 +2,9 @@ import type { FileSet, Relation, StopEntry } from '../ports.ts';
 import { snapshotQuery } from '../sql/snapshot.ts';
 import { demandedSql } from '../sql/stops.ts';
 import { attemptOf } from './diff.ts';
-import { movedIds, snapshotSpec } from './materialize.ts';
+import { snapshotSpec, wholeSpec } from './materialize.ts';
 import type { RunDocument, RunPorts, SyncPlan, Tasks } from './ports.ts';
 import { movedRelation, snapshotRelation } from './relations.ts';
-import { withSignals } from './signals.ts';
-import { stopRelation } from './stops.ts';
 
 /** How long a delivery sends on decisions that nobody looked at again, milliseconds: then its turn ends, and the consents are asked once more. */
 export const TURN_MS = 5 * 60_000;
@@ -90,22 +88,18 @@ async function* decidedAnew(ports: RunPorts, { of, plans }: Deciding, now: numbe
   if (upserts.length === 0) return;
   const prefix = `runs/${of.run}/recheck/${attemptOf(ports)}`;
   const destinations = plans.map((one) => one.destination);
-  const stops = await stopRelation(ports, prefix, now);
-  const found = await movedIds(ports, now, `${prefix}/merges`);
-  const moved = movedRelation(found);
-  const bare = {
-    ...snapshotSpec(ports, of.audience, destinations, now, new Map()),
-    moved: found && moved,
-    ...(stops && { stops }),
-  };
-  const spec = await withSignals(ports, bare, `${prefix}/signals`);
+  const { spec, moved } = await wholeSpec(ports, snapshotSpec(ports, of.audience, destinations, now, new Map()), prefix);
   const files = await ports.warehouse.materialize(snapshotQuery(spec), ports.store.files.location(`${prefix}/snapshot`));
   for (const plan of upserts) {
     const locations = plan.upsertShards.map((shard) => ports.store.files.location(shard.key));
     const lines: FileSet = { format: 'jsonl', locations, rows: 0, bytes: 0 };
     yield {
       plan,
-      relations: { upserts: { files: lines, columns: { k: 'varchar' } }, snapshot: snapshotRelation({ files }), moved },
+      relations: {
+        upserts: { files: lines, columns: { k: 'varchar' } },
+        snapshot: snapshotRelation({ files }),
+        moved: movedRelation(moved),
+      },
       prefix,
     };
   }

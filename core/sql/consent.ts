@@ -22,10 +22,10 @@ const LEVEL = 2 ** 53;
 
 /**
  * The records of one consents table that have started: `customer_id`, `purpose`, `bound`, `began`, `undated`, `ended`, `said` (the code of
- * what it says, 0 for nothing), `ref`, and where sources have an order `level`.
- * @param every a purpose: the rows that are about no purpose of their own and hold a string, as rows of this one
+ * what it says, 0 for nothing), `ref`, and where sources have an order `level`. A row that is about no purpose of its own and holds a string is
+ * one of each purpose whose policy reads strings.
  */
-function recordsOf(table: Table, source: ConsentSource, every?: string): string {
+function recordsOf(table: Table, source: ConsentSource): string {
   const { purposes, tick, sources } = source;
   const column = (name: string) => fieldOf(table, name);
   const at = (name: string) => `r.${quoteName(column(name).name)}`;
@@ -33,7 +33,9 @@ function recordsOf(table: Table, source: ConsentSource, every?: string): string 
   const words = Object.entries(table.statuses ?? Object.fromEntries(STATUSES.map((status) => [status, status] as const)));
   const says = words.map(([word, status]) => `WHEN ${at('status')} = ${quoteText(word)} THEN ${CODES[status]}`).join(' ');
   const word = `CASE ${says} ELSE ${CODES['unknown-status']} END`;
-  const purpose = every === undefined ? at('purpose') : quoteText(every);
+  const reading = purposes.filter((_, i) => source.signals?.policies[i] !== undefined);
+  const every = keepsStrings(table) && reading.length > 0;
+  const purpose = every ? 'e.purpose' : at('purpose');
   const ended =
     table.fields['effective_to'] === undefined ? 'FALSE' : `coalesce(${at('effective_to')} <= ${now('effective_to')}, FALSE)`;
   const levels = (sources ?? []).map(
@@ -50,15 +52,16 @@ function recordsOf(table: Table, source: ConsentSource, every?: string): string 
   };
   const strings = stringsOf(table, at);
   const said = strings === undefined ? word : saidSql(word, at('status'), purpose, strings, source);
-  const about =
-    every === undefined
-      ? `${purpose} IN (${purposes.map(quoteText).join(', ')})`
-      : `${at('purpose')} IS NULL AND ${strings?.any ?? 'FALSE'}`;
+  const named = `${at('purpose')} IN (${purposes.map(quoteText).join(', ')})`;
+  const about = every ? `(${named} OR (${at('purpose')} IS NULL AND ${strings?.any ?? 'FALSE'}))` : named;
+  const each = every
+    ? `\n    CROSS JOIN UNNEST(CASE WHEN ${at('purpose')} IS NULL THEN ARRAY[${reading.map(quoteText).join(', ')}] ELSE ARRAY[${at('purpose')}] END) AS e(purpose)`
+    : '';
   return `SELECT CAST(${at('customer_id')} AS varchar) AS customer_id, ${purpose} AS purpose,
       ${has ? boundKey(at('namespace'), at('value')) : 'CAST(NULL AS varchar)'} AS bound,
       coalesce(${millisecondsOf(at('effective_from'), from)}, ${tick}) + ${SHIFT} AS began, ${at('effective_from')} IS NULL AS undated,
       ${ended} AS ended, ${said} AS said, ${opaque('source')} || chr(31) || ${opaque('record_id')} AS ref${sources === undefined ? '' : `, ${level} AS level`}
-    FROM ${quoteTable(table.physicalName)} r${strings === undefined ? '' : signalJoins(strings, source)}
+    FROM ${quoteTable(table.physicalName)} r${each}${strings === undefined ? '' : signalJoins(strings, source)}
     WHERE ${about} AND (${at('effective_from')} <= ${now('effective_from')} OR ${at('effective_from')} IS NULL)`;
 }
 
@@ -88,15 +91,9 @@ export const namesRecords = (tables: readonly Table[]): boolean =>
   tables.some((table) => table.fields['record_id'] !== undefined || table.fields['source'] !== undefined);
 
 /** FROM and WHERE of the records that count, alias `r`, and the customer's id, merged ids as the survivor. */
-function countedRecords(source: ConsentSource): { readonly id: string; readonly from: string } {
+export function countedRecords(source: ConsentSource): { readonly id: string; readonly from: string } {
   const { tables, merged, wanted } = source;
-  const reading = source.purposes.filter((_, i) => source.signals?.policies[i] !== undefined);
-  const union = tables
-    .flatMap((table) => [
-      recordsOf(table, source),
-      ...(keepsStrings(table) ? reading.map((purpose) => recordsOf(table, source, purpose)) : []),
-    ])
-    .join('\n    UNION ALL\n    ');
+  const union = tables.map((table) => recordsOf(table, source)).join('\n    UNION ALL\n    ');
   const id = merged === undefined ? 'r.customer_id' : 'coalesce(m.to_id, r.customer_id)';
   const limit = wanted === undefined ? '' : `\n    AND ${id} IN (SELECT customer_id FROM ${wanted})`;
   return {
@@ -110,47 +107,29 @@ function countedRecords(source: ConsentSource): { readonly id: string; readonly 
   };
 }
 
-const NUMBER = `r.began * ${RADIX} + r.code`;
+/** A record's number, and its place among all: SQL over `r` of `countedRecords`. */
+export const NUMBER = `r.began * ${RADIX} + r.code`;
+export const rankOf = (source: ConsentSource): string =>
+  source.sources === undefined ? NUMBER : `r.level * ${LEVEL} + ${NUMBER}`;
+/** What counts where grants must be confirmed. */
+export const ASKED = `r.said IN (${CODES.pending}, ${CODES.confirmed})`;
+export const OBJECTED = `r.said >= ${REFUSAL}`;
+export const REFUSES = `r.code >= ${REFUSAL}`;
 
-/** SELECT of `customer_id`, `bound` (when asked for), and the numbers of each purpose; one row a customer (and identifier). */
-export function consentStates(source: ConsentSource, bound: 'customer' | 'identifier'): string {
+/** SELECT of `customer_id` and the numbers of each purpose, of records about the customer; one row a customer. */
+export function consentStates(source: ConsentSource): string {
   const { id, from } = countedRecords(source);
-  const rank = source.sources === undefined ? NUMBER : `r.level * ${LEVEL} + ${NUMBER}`;
   const states = source.purposes.map((purpose, i) => {
     const only = source.purposes.length === 1 ? '' : ` FILTER (WHERE r.purpose = ${quoteText(purpose)})`;
     const last = (condition: string, name: string) => `max(CASE WHEN ${condition} THEN r.began END)${only} AS ${name}`;
     return [
-      `max(${rank})${only} AS rank_${i}, max(CASE WHEN r.code >= ${REFUSAL} THEN ${NUMBER} END)${only} AS refused_${i}`,
-      ...(source.confirm?.includes(purpose)
-        ? [last(`r.said IN (${CODES.pending}, ${CODES.confirmed})`, `asked_${i}`), last(`r.said >= ${REFUSAL}`, `objected_${i}`)]
-        : []),
+      `max(${rankOf(source)})${only} AS rank_${i}, max(CASE WHEN ${REFUSES} THEN ${NUMBER} END)${only} AS refused_${i}`,
+      ...(source.confirm?.includes(purpose) ? [last(ASKED, `asked_${i}`), last(OBJECTED, `objected_${i}`)] : []),
     ].join(', ');
   });
-  const keys = bound === 'identifier' ? `${id} AS customer_id, r.bound AS bound` : `${id} AS customer_id`;
-  return `SELECT ${keys}, ${states.join(', ')}
-  ${from} AND r.bound IS ${bound === 'identifier' ? 'NOT NULL' : 'NULL'}
-  GROUP BY ${bound === 'identifier' ? '1, 2' : '1'}`;
-}
-
-/**
- * SELECT of `customer_id`, `purpose`, `number`, `ref`: which record a number stands for, one row each. Of records that say the same since
- * the same moment that of the highest source is taken, then the first by name. A window and no aggregate, because engines keep the texts of an aggregation in memory.
- */
-export function recordNames(source: ConsentSource): string {
-  const { id, from } = countedRecords(source);
-  // The customer's own before one about an identifier: own decisions are looked up here too.
-  const more = [
-    ...(bindsIdentifiers(source.tables) ? ['CASE WHEN r.bound IS NULL THEN 0 ELSE 1 END AS about'] : []),
-    ...(source.sources === undefined ? [] : ['-r.level AS below']),
-  ];
-  const order = [...more.map((column) => column.slice(column.lastIndexOf(' ') + 1)), 'ref'].join(', ');
-  return `SELECT customer_id, purpose, number, ref FROM (
-    SELECT customer_id, purpose, number, ref, row_number() OVER (PARTITION BY customer_id, purpose, number ORDER BY ${order}) AS n
-    FROM (
-  SELECT ${[`${id} AS customer_id`, 'r.purpose AS purpose', `${NUMBER} AS number`, 'r.ref AS ref', ...more].join(', ')}
-  ${from}
-    ) x
-  ) x WHERE n = 1`;
+  return `SELECT ${id} AS customer_id, ${states.join(', ')}
+  ${from} AND r.bound IS NULL
+  GROUP BY 1`;
 }
 
 /** A customer's numbers for one purpose, as SQL. */
@@ -182,25 +161,33 @@ export const greaterOf = (a: string, b: string): string => `greatest(coalesce(${
  * The number that decides, NULL when there is none: of the last record, or when it has ended of the last open refusal. A grant that is
  * not confirmed where it must be has the code of `unconfirmed` in it.
  */
-export function decidedSql(policy: PurposePolicy, { rank, refused, asked, objected }: State): string {
-  const ordered = policy.sources !== undefined;
-  const number = ordered ? `mod(${rank}, ${LEVEL})` : rank;
+export const decidedSql = (policy: PurposePolicy, state: State): string =>
+  decidedWhere({ ordered: policy.sources !== undefined, confirm: policy.doubleOptIn === true ? 'TRUE' : undefined }, state);
+
+/** `decidedSql` for rows of several purposes. @param confirm SQL of whether grants must be confirmed; undefined where none must */
+export function decidedWhere(
+  { ordered, confirm }: { readonly ordered: boolean; readonly confirm: string | undefined },
+  { rank, refused, asked, objected }: State,
+): string {
+  const number = numberOf(ordered, rank);
   // Of lower sources only refusals count: one that is later than all the highest source says.
   const later = ordered ? ` OR ${refused} > ${number}` : '';
+  const must = confirm === 'TRUE' ? '' : `${confirm} AND `;
   const unconfirmed =
-    policy.doubleOptIn === true
-      ? `WHEN ${codeOf(number)} = ${CODES.granted} AND NOT coalesce(${asked} < ${number} / ${RADIX} AND ${asked} > coalesce(${objected}, 0), FALSE) THEN ${number} + ${TO_UNCONFIRMED} `
-      : '';
+    confirm === undefined
+      ? ''
+      : `WHEN ${must}${codeOf(number)} = ${CODES.granted} AND NOT coalesce(${asked} < ${number} / ${RADIX} AND ${asked} > coalesce(${objected}, 0), FALSE) THEN ${number} + ${TO_UNCONFIRMED} `;
   return `CASE WHEN ${refused} IS NOT NULL AND (${codeOf(number)} = ${CODES.ended}${later}) THEN ${refused} ${unconfirmed}ELSE ${number} END`;
 }
+
+/** The number in a rank. @param ordered whether sources have an order */
+export const numberOf = (ordered: boolean, rank: string): string => (ordered ? `mod(${rank}, ${LEVEL})` : rank);
 
 const TO_UNCONFIRMED = CODES.unconfirmed - CODES.granted;
 
 /** The number of the record itself, whatever became of it. */
-export const recordNumber = (policy: PurposePolicy, decided: string): string =>
-  policy.doubleOptIn === true
-    ? `CASE WHEN ${codeOf(decided)} = ${CODES.unconfirmed} THEN ${decided} - ${TO_UNCONFIRMED} ELSE ${decided} END`
-    : decided;
+export const recordNumber = (decided: string): string =>
+  `CASE WHEN ${codeOf(decided)} = ${CODES.unconfirmed} THEN ${decided} - ${TO_UNCONFIRMED} ELSE ${decided} END`;
 
 const codeOf = (decided: string): string => `mod(coalesce(${decided}, 0), ${RADIX})`;
 

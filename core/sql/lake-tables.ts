@@ -1,3 +1,4 @@
+import { DECISION_COLUMNS } from './decisions.ts';
 import {
   CANDIDATE_COLUMNS,
   LEDGER_COLUMNS,
@@ -38,6 +39,7 @@ export const LAKE_COLUMNS: Readonly<Record<string, string>> = {
   ...LEDGER_COLUMNS,
   ...REJECTION_COLUMNS,
   ...CANDIDATE_COLUMNS,
+  ...DECISION_COLUMNS,
   ...REMOVE_LINE_COLUMNS,
   ...UPSERT_LINE_COLUMNS,
   ...LOG_COLUMNS,

@@ -8,26 +8,20 @@ import {
   evidenceSql,
   grantSql,
   greaterOf,
-  joinStates,
   namesRecords,
   policyOf,
-  recordNames,
-  recordNumber,
   refusesSql,
   stateOf,
 } from './consent.ts';
+import { DECISIONS, decisionsSql, LEVELS_OF } from './decisions.ts';
 import type { Refusals } from './identifiers.ts';
 import { countrySql, jurisdictionSql, regionSql } from './jurisdiction.ts';
 import { quoteName, quoteText } from './literal.ts';
 
-/** Relation of a customer's states, `consentStates`. */
-export const CONSENT = 'sluice_consent';
-/** Relation `customer_id`, `bound`, `level_<i>`: what consents say of one identifier. */
+/** Relation of a customer's states, `consentStates`; where the decisions are kept they stand in its place. */
+const CONSENT = 'sluice_consent';
+/** Relation `customer_id`, `bound`, `level_<i>`, `decided_<i>`: what consents say of one identifier. */
 export const LEVELS = 'sluice_levels';
-/** Relation `customer_id` and numbers per purpose: the last records about identifiers of theirs, by what they allow. */
-const BOUND = 'sluice_bound';
-/** Relation of `recordNames`. */
-const RECORDS = 'sluice_records';
 
 /** The purposes asked for that a policy knows, and of each the policy where it reads strings; a string's digits are in this order. */
 export function policiesRead(
@@ -54,6 +48,9 @@ export interface Decision {
   readonly index: number;
 }
 
+/** `last_1` of purpose 2 is `last_2_1`. */
+const named = (column: string, i: number): string => column.replace('_', `_${i}_`);
+
 /** The consents of all purposes that the syncs of a run are for: their states once, and the decision of each. */
 export class Purposes {
   /** Those a policy knows, in the order of the states' numbers; none while the workspace keeps no consents. */
@@ -62,8 +59,9 @@ export class Purposes {
   readonly levels: boolean;
   /** Purposes for which nobody is sent with an identifier that somebody who refused holds, by their index. */
   readonly #shared: readonly number[];
-  /** Whether records have names. */
-  readonly #named: boolean;
+  /** Whether the decisions are computed beside the snapshot, and are in it a relation (DECISIONS). */
+  readonly kept: boolean;
+  readonly #policies: readonly PurposePolicy[];
   readonly #policy: ConsentPolicy;
   readonly #source: ConsentSource;
   readonly #asked: readonly string[];
@@ -75,9 +73,10 @@ export class Purposes {
     const read = policiesRead(policy, this.#asked);
     this.purposes = source.tables.length === 0 ? [] : read.purposes;
     const policies = this.purposes.flatMap((purpose) => policyOf(policy, purpose) ?? []);
+    this.#policies = policies;
     this.#shared = policies.flatMap(({ sharedIdentifiers }, i) => (sharedIdentifiers === 'refuse' ? [i] : []));
     this.levels = this.purposes.length > 0 && (bindsIdentifiers(source.tables) || this.#shared.length > 0);
-    this.#named = this.purposes.length > 0 && namesRecords(source.tables);
+    this.kept = this.levels || (this.purposes.length > 0 && namesRecords(source.tables));
     this.#source = {
       ...source,
       purposes: this.purposes,
@@ -87,67 +86,52 @@ export class Purposes {
     };
   }
 
-  expressions(): readonly string[] {
+  /** @param given whether the decisions are there as a relation, where they are kept */
+  expressions(given: boolean): readonly string[] {
     if (this.purposes.length === 0) return [];
-    const customers = `${CONSENT} AS (\n  ${consentStates(this.#everybody(), 'customer')}\n)`;
-    const records = this.#named ? [`${RECORDS} AS (\n  ${recordNames(this.#source)}\n)`] : [];
-    return [customers, ...(this.levels ? this.#levels() : []), ...records];
+    if (!this.kept) return [`${CONSENT} AS (\n  ${consentStates(this.#source)}\n)`];
+    return [...(given ? [] : [`${DECISIONS} AS (\n  ${this.decisions()}\n)`]), ...(this.levels ? [this.#levels()] : [])];
   }
 
-  /** Who refused counts whether the rule matches them or not, where their identifiers are sent for nobody. */
-  #everybody(): ConsentSource {
-    return this.#shared.length === 0 ? this.#source : { ...this.#source, wanted: undefined };
+  /**
+   * SELECT of DECISION_COLUMNS. Who refused counts whether the rule matches them or not, where their identifiers are sent for nobody.
+   */
+  decisions(): string {
+    return decisionsSql(this.everybody ? { ...this.#source, wanted: undefined } : this.#source, this.#policies);
+  }
+
+  /** Whether the decisions are those of all customers, and not only of those who are wanted. */
+  get everybody(): boolean {
+    return this.#shared.length > 0;
   }
 
   /** Who refuses, for the identifiers; undefined where no purpose asks. */
   refusals(): Refusals | undefined {
     if (this.#shared.length === 0) return undefined;
-    const policies = this.purposes.map((purpose) => policyOf(this.#policy, purpose));
+    const own = this.#shared.map(
+      (i) =>
+        `max(CASE WHEN d.purpose = ${quoteText(this.purposes[i] ?? '')} AND ${refusesSql('d.own')} THEN 1 ELSE 0 END) AS refuses_${i}`,
+    );
     return {
       purposes: this.#shared,
-      customers: `${CONSENT} s`,
-      customer: (i) => {
-        const policy = policies[i];
-        return policy === undefined ? 'TRUE' : refusesSql(decidedSql(policy, stateOf('s', i)));
-      },
+      customers: `(SELECT d.customer_id, ${own.join(', ')} FROM ${DECISIONS} d WHERE d.leads GROUP BY d.customer_id) s`,
+      customer: (i) => `s.refuses_${i} = 1`,
       identifier: (i) => refusesSql(`b.decided_${i}`),
     };
   }
 
-  #levels(): readonly string[] {
-    // A record about one identifier and those about the customer are one history: the latest of all decides.
-    const decided = this.purposes.map((purpose, i) => {
-      const policy = policyOf(this.#policy, purpose);
-      const all = joinStates(stateOf('b', i), stateOf('s', i));
-      return policy === undefined
-        ? `CAST(NULL AS bigint) AS decided_${i}`
-        : `CASE WHEN b.rank_${i} IS NOT NULL THEN ${decidedSql(policy, all)} END AS decided_${i}`;
-    });
-    const levels = this.purposes.map((purpose, i) => {
-      const policy = policyOf(this.#policy, purpose);
-      if (policy === undefined) return `'0' AS level_${i}`;
-      const [optIn, optOut] = [`'opt-in'`, `'opt-out'`].map((basis) =>
-        allowedSql(policy, `b.decided_${i}`, basis, this.#source.tick),
+  #levels(): string {
+    const one = this.purposes.length === 1;
+    const of = (column: string) =>
+      this.purposes.map((purpose, i) =>
+        one
+          ? `d.${column} AS ${column}_${i}`
+          : `max(CASE WHEN d.purpose = ${quoteText(purpose)} THEN d.${column} END) AS ${column}_${i}`,
       );
-      return `CASE WHEN b.decided_${i} IS NULL THEN '=' WHEN ${optIn} THEN '2' WHEN ${optOut} THEN '1' ELSE '0' END AS level_${i}`;
-    });
-    const columns = this.purposes.map((_, i) => `b.decided_${i}`);
-    const last = this.purposes.flatMap((_, i) =>
-      ['0', '1', '2'].map((level) => `max(CASE WHEN level_${i} = '${level}' THEN decided_${i} END) AS last_${i}_${level}`),
-    );
-    return [
-      `${LEVELS} AS (
-  SELECT b.customer_id, b.bound, ${[...columns, ...levels].join(', ')}
-  FROM (
-    SELECT b.customer_id, b.bound, ${decided.join(', ')}
-    FROM (
-  ${consentStates(this.#everybody(), 'identifier')}
-    ) b
-    LEFT JOIN ${CONSENT} s ON s.customer_id = b.customer_id
-  ) b
-)`,
-      `${BOUND} AS (\n  SELECT customer_id, ${last.join(', ')} FROM ${LEVELS} GROUP BY customer_id\n)`,
-    ];
+    return `${LEVELS} AS (
+  SELECT d.customer_id, d.bound, ${[...of('level'), ...(this.everybody ? of('decided') : [])].join(', ')}
+  FROM ${DECISIONS} d WHERE d.bound IS NOT NULL${one ? '' : '\n  GROUP BY 1, 2'}
+)`;
   }
 
   /** Columns of the pass over the customers that say whose law counts: `country`, `region`. */
@@ -170,7 +154,6 @@ export class Purposes {
     const first: string[] = [];
     const second: string[] = [];
     const third: string[] = [];
-    const joins: string[] = [];
     for (const [i, purpose] of this.#asked.entries()) {
       const policy = policyOf(this.#policy, purpose);
       const index = this.purposes.indexOf(purpose);
@@ -184,29 +167,23 @@ export class Purposes {
         third.push(`'' AS grant_${i}, ${none} AS sent_${i}, ${none} AS kept_${i}`);
         continue;
       }
-      const last = this.levels
-        ? `, ${['0', '1', '2'].map((level) => `b.last_${index}_${level} AS last_${i}_${level}`).join(', ')}`
-        : '';
-      first.push(`${decidedSql(policy, stateOf('s', index))} AS decided_${i}${last}`);
+      first.push(...(this.kept ? this.#given(i) : [`${decidedSql(policy, stateOf('s', index))} AS decided_${i}`]));
       const allowed = allowedSql(policy, `p.decided_${i}`, `p.basis_${i}`, this.#source.tick);
       second.push(`${allowed} AS allowed_${i}`);
       const numbers = this.levels ? [`sent_number_${i}`, `kept_number_${i}`] : [`decided_${i}`];
       if (this.levels) second.push(...this.#numbers(i, allowed));
-      const texts = numbers.map((number, n) => {
-        const alias = `r_${i}_${n}`;
-        if (this.#named)
-          joins.push(
-            `LEFT JOIN ${RECORDS} ${alias} ON ${alias}.customer_id = p.customer_id AND ${alias}.purpose = ${quoteText(purpose)} AND ${alias}.number = ${recordNumber(policy, `p.${number}`)}`,
-          );
-        return this.#evidence(policy, i, number, this.#named ? `${alias}.ref` : undefined);
-      });
+      const texts = numbers.map((number) =>
+        evidenceSql(policy, `p.${number}`, `p.basis_${i}`, this.#source.tick, this.kept ? this.#nameOf(i, number) : undefined),
+      );
       const grant = grantSql(policy, `p.${numbers[0]}`, this.#source.tick);
       third.push(`${grant} AS grant_${i}, ${texts[0]} AS sent_${i}, ${texts.at(-1)} AS kept_${i}`);
     }
-    const states = [
-      ...(this.purposes.length === 0 ? [] : [`LEFT JOIN ${CONSENT} s ON s.customer_id = p.customer_id`]),
-      ...(this.levels ? [`LEFT JOIN ${BOUND} b ON b.customer_id = p.customer_id`] : []),
-    ];
+    const states =
+      this.purposes.length === 0
+        ? []
+        : this.kept
+          ? this.#asked.flatMap((purpose, i) => (this.purposes.includes(purpose) ? [this.#decision(i, purpose)] : []))
+          : [`LEFT JOIN ${CONSENT} s ON s.customer_id = p.customer_id`];
     return `SELECT p.*, ${third.join(',\n    ')}
   FROM (
     SELECT p.*, ${second.join(',\n      ')}
@@ -214,7 +191,28 @@ export class Purposes {
       SELECT p.*, ${first.join(',\n        ')}
       FROM ${[`${people} p`, ...states].join('\n      ')}
     ) p
-  ) p${joins.map((join) => `\n  ${join}`).join('')}`;
+  ) p`;
+  }
+
+  /** Columns of the kept decisions of one purpose, `decided_<i>` and what evidence needs beside it. */
+  #given(i: number): readonly string[] {
+    const last = this.levels ? LEVELS_OF.flatMap((level) => [`last_${level}`, `ref_${level}`]) : [];
+    return [
+      `s_${i}.own AS decided_${i}, s_${i}.own_ref AS ref_${i}`,
+      ...last.map((name) => `s_${i}.${name} AS ${named(name, i)}`),
+    ];
+  }
+
+  #decision(i: number, purpose: string): string {
+    const last = this.levels ? LEVELS_OF.flatMap((level) => [`d.last_${level}`, `d.ref_${level}`]) : [];
+    return `LEFT JOIN (SELECT ${['d.customer_id', 'd.own', 'd.own_ref', ...last].join(', ')} FROM ${DECISIONS} d WHERE d.leads AND d.purpose = ${quoteText(purpose)}) s_${i} ON s_${i}.customer_id = p.customer_id`;
+  }
+
+  /** The name of the record that a number stands for: the customer's own first. */
+  #nameOf(i: number, number: string): string {
+    if (!this.levels) return `p.ref_${i}`;
+    const last = LEVELS_OF.map((level) => `WHEN p.${number} = p.${named(`last_${level}`, i)} THEN p.${named(`ref_${level}`, i)}`);
+    return `CASE WHEN p.${number} = p.decided_${i} THEN p.ref_${i} ${last.join(' ')} END`;
   }
 
   /** Where consents can be about one identifier: the record that lets somebody go whom their own do not, and the other way round. */
@@ -226,10 +224,6 @@ export class Purposes {
       `CASE WHEN ${allowed} THEN p.decided_${i} ELSE ${byBasis(last('2'), greaterOf(last('1'), last('2')))} END AS sent_number_${i}`,
       `CASE WHEN ${allowed} THEN ${byBasis(greaterOf(last('0'), last('1')), last('0'))} ELSE p.decided_${i} END AS kept_number_${i}`,
     ];
-  }
-
-  #evidence(policy: PurposePolicy, i: number, number: string, ref: string | undefined): string {
-    return evidenceSql(policy, `p.${number}`, `p.basis_${i}`, this.#source.tick, ref);
   }
 
   /** A purpose's decision by the names of its columns. */

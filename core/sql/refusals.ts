@@ -1,7 +1,10 @@
-import type { Table } from '../model.ts';
+import type { PurposePolicy, Table } from '../model.ts';
 import type { Query, Relation } from '../ports.ts';
+import { evidenceSql, refusesSql } from './consent.ts';
+import { DECISIONS } from './decisions.ts';
 import { fieldOf } from './event.ts';
-import { instantLiteral, millisecondsOf, quoteName, quoteTable, quoteText } from './literal.ts';
+import { quoteName, quoteTable, quoteText } from './literal.ts';
+import { MOVED } from './merges.ts';
 import { demandedSql, memberSql, STOPS } from './stops.ts';
 
 /** From a snapshot that matches nobody: members of its ledger who refused or were erased, WHO_COLUMNS. */
@@ -25,54 +28,28 @@ GROUP BY l.member`,
 });
 
 /**
- * Members of a ledger who have no row in the customers table any more, and whose last consent record for the purpose is an open refusal.
- * WHO_COLUMNS. Who has a row is decided by the snapshot; here there is no country, and a refusal refuses everywhere. Undefined where no table
- * could say so.
+ * Members of a ledger who have no row in the customers table any more, and whom their consents refuse. WHO_COLUMNS. Who has a row is decided by
+ * the snapshot; here there is no country, and a refusal refuses everywhere.
  */
 export function goneQuery(
-  ledger: Relation,
-  tables: readonly Table[],
-  of: { readonly purpose: string; readonly tick: number; readonly secret: string },
-): Query | undefined {
-  const customers = tables.find(({ role }) => role === 'customers');
-  const consents = tables.filter(({ role }) => role === 'consents');
-  if (customers === undefined || consents.length === 0) return undefined;
-  const records = consents.map((table) => {
-    const at = (name: string): string => `r.${quoteName(fieldOf(table, name).name)}`;
-    const now = (name: string): string => {
-      const column = fieldOf(table, name);
-      return instantLiteral(column, of.tick, new Date(of.tick).toISOString().slice(0, 10));
-    };
-    const words = Object.entries(table.statuses ?? { denied: 'denied', withdrawn: 'withdrawn' })
-      .filter(([, status]) => status === 'denied' || status === 'withdrawn')
-      .map(([word]) => quoteText(word));
-    const open =
-      table.fields['effective_to'] === undefined
-        ? ''
-        : ` AND (${at('effective_to')} IS NULL OR ${at('effective_to')} > ${now('effective_to')})`;
-    const bound = table.fields['namespace'] === undefined ? '' : ` AND ${at('namespace')} IS NULL`;
-    return `SELECT CAST(${at('customer_id')} AS varchar) AS customer_id, ${millisecondsOf(at('effective_from'), fieldOf(table, 'effective_from'))} AS began,
-      CASE WHEN ${words.length === 0 ? 'FALSE' : `${at('status')} IN (${words.join(', ')})`}${open} THEN 1 ELSE 0 END AS refuses
-    FROM ${quoteTable(table.physicalName)} r
-    WHERE ${at('purpose')} = ${quoteText(of.purpose)} AND ${at('effective_from')} <= ${now('effective_from')}${bound}`;
-  });
+  { ledger, decisions, moved }: { readonly ledger: Relation; readonly decisions: Relation; readonly moved: Relation | null },
+  customers: Table,
+  { policy, tick, secret }: { readonly policy: PurposePolicy; readonly tick: number; readonly secret: string },
+): Query {
   const id = `CAST(c.${quoteName(fieldOf(customers, 'customer_id').name)} AS varchar)`;
-  const unit = 'chr(31)';
+  const rows = quoteTable(customers.physicalName);
+  const merges = moved === null ? '' : `\n  LEFT JOIN ${MOVED} g ON g.to_id = d.customer_id AND g.stands`;
   return {
-    sql: `SELECT l.member AS member, 'no-consent' AS why,
-  'withdrawn' || ${unit} || 'withdrawn' || ${unit} || CAST(g.began AS varchar) || ${unit} || ${unit} AS e
-FROM ledger l JOIN (
-  SELECT ${memberSql(of.secret, 'x.customer_id')} AS member, x.began AS began
-  FROM (
-    SELECT r.customer_id, r.began, r.refuses, row_number() OVER (PARTITION BY r.customer_id ORDER BY r.began DESC, r.refuses DESC) AS n
-    FROM (
-    ${records.join('\n    UNION ALL\n    ')}
-    ) r
-  ) x
-  LEFT JOIN ${quoteTable(customers.physicalName)} c ON ${id} = x.customer_id
-  WHERE x.n = 1 AND x.refuses = 1 AND ${id} IS NULL
-) g ON g.member = l.member`,
-    tables: [...consents, customers],
-    relations: { ledger },
+    sql: `SELECT x.member AS member, 'no-consent' AS why, x.e AS e
+FROM (
+  SELECT l.member AS member, ${evidenceSql(policy, 'd.own', `'opt-in'`, tick, 'd.own_ref')} AS e
+  FROM ${DECISIONS} d${merges}
+  LEFT JOIN ${rows} c ON ${id} = d.customer_id
+  JOIN ${moved === null ? 'ledger' : `(SELECT l.member AS member, coalesce(v.survivor, l.member) AS survivor FROM ledger l LEFT JOIN ${MOVED} v ON v.member = l.member)`} l ON l.${moved === null ? 'member' : 'survivor'} = ${memberSql(secret, 'd.customer_id')}
+  WHERE d.leads AND d.purpose = ${quoteText(policy.name)} AND ${refusesSql('d.own')} AND ${id} IS NULL${moved === null ? '' : ' AND g.from_id IS NULL'}
+) x
+WHERE ${demandedSql('x.e')} IS NOT NULL`,
+    tables: [customers],
+    relations: { ledger, [DECISIONS]: decisions, ...(moved && { [MOVED]: moved }) },
   };
 }

@@ -12,8 +12,9 @@ import {
 } from './identifiers.ts';
 import { NO_TEXTS, quoteName, quoteText } from './literal.ts';
 import { MOVED } from './merges.ts';
-import { usableRows, usableSql } from './retention.ts';
+import { DECISIONS } from './decisions.ts';
 import { LEVELS, Purposes } from './purposes.ts';
+import { usableRows, usableSql } from './retention.ts';
 import { SIGNALS } from './signals.ts';
 import {
   ERASED,
@@ -45,10 +46,12 @@ export interface SnapshotSpec {
   readonly moved: Relation | null;
   /** What consent strings say (core/run/signals.ts); without it every string refuses the purposes whose policies read them. */
   readonly signals?: Relation;
+  /** What `decisionsQuery` found; null where it is null, and where the query is only looked at: it has the decisions in itself then. */
+  readonly decisions: Relation | null;
 }
 
-/** What is known of a snapshot before its merges are found. */
-export type BareSpec = Omit<SnapshotSpec, 'moved'>;
+/** What is known of a snapshot before its merges and decisions are found. */
+export type BareSpec = Omit<SnapshotSpec, 'moved' | 'decisions'>;
 
 export interface SnapshotSync {
   /** Suffix of the sync's columns. */
@@ -89,31 +92,13 @@ const WITHOUT_COUNTRY = /^(email|maid|external_id|.*_sha256)$/;
  */
 export function snapshotQuery(spec: SnapshotSpec): Query {
   const { audience, workspace, tick } = spec;
-  const audiences = new Audiences(workspace, tick);
+  const { audiences, consent, matched, usable, wanted, survivors, customerId, alive, only, moved } = peopleOf(spec);
   const { customers } = audiences;
-  const rule = audiences.condition(audience);
-  const narrow = audiences.narrow;
   const excluded = audience.exclude.map((name) => audiences.named(name));
   const ledgers = spec.syncs.filter(({ ledger }) => ledger !== undefined);
   const tables = (role: Role): readonly Table[] => workspace.tables.filter((table) => table.role === role);
-  const moved = spec.moved === null ? undefined : MOVED;
   const { only: one } = spec;
   const all = ledgers.length > 0 || one !== undefined;
-  // Where members who left are looked at, so must be those whose row is past its period: they are removed in every mode.
-  const usable = all ? usableSql(customers, tick, 'c') : 'TRUE';
-  const matched = usable === 'TRUE' ? rule : `(${usable} AND ${rule})`;
-  const wantedName = one !== undefined || (narrow && ledgers.length === 0) ? WANTED : undefined;
-  const consent = new Purposes(
-    workspace.consent,
-    {
-      tables: tables('consents'),
-      purposes: spec.syncs.map(({ purpose }) => purpose),
-      tick,
-      merged: moved,
-      wanted: wantedName,
-    },
-    spec.signals !== undefined,
-  );
   const erasures = tables('erasures');
   const { stops } = spec;
   const identifiers: IdentifierSource = {
@@ -125,13 +110,9 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     policy: workspace.identity,
     tick,
     consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length, refused: consent.refusals() } : undefined,
-    wanted: wantedName,
+    wanted: wanted && WANTED,
     moved,
   };
-  // Whoever was merged away is no person any more: their row counts only while the survivor has none, and then as the survivor's.
-  const customerId = moved === undefined ? audiences.customerId : `coalesce(g.to_id, ${audiences.customerId})`;
-  const survivors = moved === undefined ? '' : `\n  LEFT JOIN ${moved} g ON g.from_id = ${audiences.customerId}`;
-  const alive = moved === undefined ? [] : ['(g.from_id IS NULL OR g.stands)'];
   const traits = new Map(spec.syncs.flatMap((sync) => sync.traits.map((column) => [column.name, column] as const)));
   const columns = [
     `${customerId} AS customer_id`,
@@ -146,20 +127,10 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
       (column) => `${canonicalText(`c.${quoteName(column.name)}`, column)} AS ${quoteName(`trait ${column.name}`)}`,
     ),
   ];
-  const whereOf = (conditions: readonly string[]): string =>
-    conditions.length === 0 ? '' : `\n  WHERE ${conditions.join(' AND ')}`;
-  const only = one === undefined ? matched : `${customerId} = ${quoteText(one)}`;
   const people = `${PEOPLE} AS (
   SELECT ${columns.join(',\n    ')}
   FROM ${audiences.from(all ? 'all rows' : 'usable rows')}${survivors}${whereOf([...(all && one === undefined ? [] : [only]), ...alive])}
 )`;
-  const wanted =
-    identifiers.wanted === undefined
-      ? []
-      : [
-          `${WANTED} AS (SELECT ${customerId} AS customer_id FROM ${usableRows(customers, tick)} c${survivors}${whereOf([only, ...alive])})`,
-        ];
-
   const perSync = spec.syncs.map((sync) =>
     syncColumns(sync, identifiers, consent, { erasures: erasures.length > 0, stops: stops !== undefined, expired: all }),
   );
@@ -196,11 +167,11 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
   ];
   const expressions = [
     ...audiences.expressions(),
-    ...wanted,
+    ...(wanted === undefined ? [] : [wanted]),
     people,
     ...erasedExpression(erasures, tick, moved),
     ...(stops === undefined ? [] : [stoppedExpression(spec.syncs, moved, spec.memberKeySecret)]),
-    ...consent.expressions(),
+    ...consent.expressions(spec.decisions !== null),
     `${DECIDED} AS (
   ${consent.decided(PEOPLE)}
 )`,
@@ -212,7 +183,8 @@ FROM (
   SELECT ${inner.join(',\n    ')}
   FROM ${[`${DECIDED} p`, ...joins].join('\n  ')}
 ) y${ledgers.length === 0 || one !== undefined ? '' : `\nWHERE ${where.join(' OR ')}`}`;
-  const read = [...audiences.tables(), ...identifiers.tables, ...tables('consents'), ...erasures];
+  const given = consent.kept && spec.decisions !== null;
+  const read = [...audiences.tables(), ...identifiers.tables, ...(given ? [] : tables('consents')), ...erasures];
   return {
     sql,
     tables: [...new Map(read.map((table) => [table.physicalName, table])).values()],
@@ -222,10 +194,70 @@ FROM (
         ledgers.flatMap(({ index, ledger }) => (ledger === undefined ? [] : [[`sluice_ledger_${index}`, ledger]])),
       ),
       ...(stops && { [STOPS]: stops }),
-      ...(spec.signals && { [SIGNALS]: spec.signals }),
+      ...(given ? spec.decisions && { [DECISIONS]: spec.decisions } : spec.signals && { [SIGNALS]: spec.signals }),
     },
   };
 }
+
+/**
+ * The consent decisions that the snapshot of a spec joins, DECISION_COLUMNS; null where nothing decides.
+ * @param take `where kept`: null too where the snapshot's own pass over the consents is enough
+ */
+export function decisionsQuery(
+  spec: Omit<SnapshotSpec, 'decisions'>,
+  take: 'where kept' | 'always' = 'where kept',
+): Query | null {
+  const { consent, wanted, audiences } = peopleOf(spec);
+  if (consent.purposes.length === 0 || (take === 'where kept' && !consent.kept)) return null;
+  const limit = consent.everybody ? undefined : wanted;
+  return {
+    sql: `${limit === undefined ? '' : `WITH ${limit}\n`}${consent.decisions()}`,
+    tables: [
+      ...spec.workspace.tables.filter(({ role }) => role === 'consents'),
+      ...(limit === undefined ? [] : [audiences.customers]),
+    ],
+    relations: { ...(spec.moved && { [MOVED]: spec.moved }), ...(spec.signals && { [SIGNALS]: spec.signals }) },
+  };
+}
+
+/** Who a snapshot is about, and their consents. */
+function peopleOf(spec: Omit<SnapshotSpec, 'decisions'>) {
+  const { audience, workspace, tick } = spec;
+  const audiences = new Audiences(workspace, tick);
+  const { customers } = audiences;
+  const rule = audiences.condition(audience);
+  const narrow = audiences.narrow;
+  const moved = spec.moved === null ? undefined : MOVED;
+  const { only: one } = spec;
+  const looked = spec.syncs.some(({ ledger }) => ledger !== undefined);
+  // Where members who left are looked at, so must be those whose row is past its period: they are removed in every mode.
+  const usable = looked || one !== undefined ? usableSql(customers, tick, 'c') : 'TRUE';
+  const matched = usable === 'TRUE' ? rule : `(${usable} AND ${rule})`;
+  // Whoever was merged away is no person any more: their row counts only while the survivor has none, and then as the survivor's.
+  const customerId = moved === undefined ? audiences.customerId : `coalesce(g.to_id, ${audiences.customerId})`;
+  const survivors = moved === undefined ? '' : `\n  LEFT JOIN ${moved} g ON g.from_id = ${audiences.customerId}`;
+  const alive = moved === undefined ? [] : ['(g.from_id IS NULL OR g.stands)'];
+  const only = one === undefined ? matched : `${customerId} = ${quoteText(one)}`;
+  const wanted =
+    one !== undefined || (narrow && !looked)
+      ? `${WANTED} AS (SELECT ${customerId} AS customer_id FROM ${usableRows(customers, tick)} c${survivors}${whereOf([only, ...alive])})`
+      : undefined;
+  const consent = new Purposes(
+    workspace.consent,
+    {
+      tables: workspace.tables.filter(({ role }) => role === 'consents'),
+      purposes: spec.syncs.map(({ purpose }) => purpose),
+      tick,
+      merged: moved,
+      wanted: wanted && WANTED,
+    },
+    spec.signals !== undefined,
+  );
+  return { audiences, consent, matched, usable, wanted, survivors, customerId, alive, only, moved };
+}
+
+const whereOf = (conditions: readonly string[]): string =>
+  conditions.length === 0 ? '' : `\n  WHERE ${conditions.join(' AND ')}`;
 
 const WANTED = 'sluice_wanted';
 

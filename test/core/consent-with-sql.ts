@@ -3,16 +3,8 @@ import type { ConsentDecision, ConsentRecord, Residence } from '../../core/conse
 import type { PurposePolicy } from '../../core/model.ts';
 import type { Warehouse } from '../../core/ports.ts';
 import { evidenceOf } from '../../core/evidence.ts';
-import {
-  allowedSql,
-  consentStates,
-  decidedSql,
-  evidenceSql,
-  reasonSql,
-  recordNames,
-  recordNumber,
-  stateOf,
-} from '../../core/sql/consent.ts';
+import { allowedSql, consentStates, decidedSql, evidenceSql, reasonSql, stateOf } from '../../core/sql/consent.ts';
+import { decisionsSql } from '../../core/sql/decisions.ts';
 import { countrySql, jurisdictionSql, regionSql } from '../../core/sql/jurisdiction.ts';
 import { digitOf, keyText, SIGNALS } from '../../core/sql/signals.ts';
 import { signalsOf } from '../../core/signals.ts';
@@ -64,32 +56,33 @@ export async function decideWithSql(
     confirm: policy.doubleOptIn ? ['ads'] : [],
     signals: { policies: [(policy.tcf ?? policy.gpp) ? policy : undefined], known: true },
   };
-  const evidence = evidenceSql(policy, 'p.decided', 'p.basis', now, 'r.ref');
+  const evidence = evidenceSql(policy, 'p.decided', 'p.basis', now, 'p.ref');
   const answers = await warehouse.rows({
     sql: `WITH "sluice_consents" AS (
   SELECT * FROM (VALUES ${rows.join(', ')}) AS v (customer_id, purpose, status, effective_from, effective_to, source, record_id, tcf, gpp)
 ), ${SIGNALS} AS (
   SELECT * FROM (VALUES ${signalRows(histories, policy).join(', ')}) AS v (k, v)
 ), states AS (
-  ${consentStates(source, 'customer')}
-), records AS (
-  ${recordNames(source)}
+  ${consentStates(source)}
+), decisions AS (
+  ${decisionsSql(source, [policy])}
 ), people AS (
   SELECT v.customer_id, ${countrySql('v.country')} AS country, ${regionSql('v.region', countrySql('v.country'))} AS region
   FROM (VALUES ${people.join(', ')}) AS v (customer_id, country, region)
 )
 SELECT ${allowedSql(policy, 'p.decided', 'p.basis', now)} AS allowed, ${reasonSql(policy, 'p.decided', 'p.basis', now)} AS reason,
-  p.basis AS basis, p.jurisdiction AS jurisdiction, ${evidence} AS evidence
+  p.basis AS basis, p.jurisdiction AS jurisdiction, ${evidence} AS evidence, p.decided IS NOT DISTINCT FROM p.kept AS the_same
 FROM (
-  SELECT p.customer_id, ${basis} AS basis, ${jurisdiction} AS jurisdiction, ${decidedSql(policy, stateOf('s', 0))} AS decided
-  FROM people p LEFT JOIN states s ON s.customer_id = p.customer_id
-) p LEFT JOIN records r ON r.customer_id = p.customer_id AND r.number = ${recordNumber(policy, 'p.decided')}
+  SELECT p.customer_id, ${basis} AS basis, ${jurisdiction} AS jurisdiction, ${decidedSql(policy, stateOf('s', 0))} AS decided, d.own AS kept, d.own_ref AS ref
+  FROM people p LEFT JOIN states s ON s.customer_id = p.customer_id LEFT JOIN decisions d ON d.customer_id = p.customer_id AND d.leads
+) p
 ORDER BY CAST(p.customer_id AS integer)`,
   });
-  return answers.map((row) => ({
-    ...row,
-    evidence: evidenceOf(String(row['evidence'])),
-  })) as unknown as readonly ConsentDecision[];
+  return answers.map(({ the_same: same, ...row }) => {
+    // A snapshot decides by itself, or by decisions that are kept: there is one decision.
+    if (same !== true) throw new Error('the decision that is kept is another one');
+    return { ...row, evidence: evidenceOf(String(row['evidence'])) };
+  }) as unknown as readonly ConsentDecision[];
 }
 
 /** Each string once, as core/run/signals.ts reads them. */

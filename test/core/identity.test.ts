@@ -86,6 +86,7 @@ const snapshot = async (identity: IdentityPolicy, sync: Partial<SnapshotSync> = 
       tick: TICK,
       memberKeySecret: 'pepper',
       moved: null,
+      decisions: null,
       syncs: [{ index: 0, purpose: 'ads', namespaces: ['email', 'phone'], traits: [], salt: 'salt', ...sync }],
     }),
   );

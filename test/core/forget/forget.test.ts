@@ -316,6 +316,8 @@ describe('a sync that keeps who left the rule', () => {
       { id: 'c', purpose: 'mail', status: 'withdrawn', from: '2026-05-01T00:00:00' },
       { id: 'b', purpose: 'mail', status: 'withdrawn', from: '2026-04-01T00:00:00' },
       { id: 'b', purpose: 'mail', status: 'granted', from: '2026-04-02T00:00:00' },
+      // What was granted after it has ended: the refusal, which is open, counts again.
+      { id: 'c', purpose: 'mail', status: 'granted', from: '2026-05-02T00:00:00', to: '2026-05-03T00:00:00' },
     ];
     world.write({ ...HOME, customers: people('a'), consents: [...granted('a', 'b', 'c'), ...withdrawn] });
     await run(T + 1);

@@ -17,7 +17,7 @@ afterEach(() => world.close());
 const people = (ids: readonly string[]): Day['customers'] => ids.map((id) => ({ id, tier: 'gold', country: 'DE' }));
 const granted = (ids: readonly string[]): NonNullable<Day['consents']> =>
   ids.map((id) => ({ id, purpose: 'mail', status: 'granted', from: '2026-01-01T00:00:00' }));
-const hook = () => makeWorld({ syncs: '  - { to: hook, mode: mirror }', destinations: { hook: HOOK } });
+const hook = (bound = false) => makeWorld({ syncs: '  - { to: hook, mode: mirror }', destinations: { hook: HOOK }, bound });
 const stops = () => world.open(async ({ ports }) => (await ports.store.stops.since(null)).entries);
 
 /** Resolves when the stand-in has answered `n` requests that bring people. */
@@ -128,38 +128,45 @@ describe('law 8: a delivery that takes long', () => {
     ahead = -2.9 * 60_000;
   });
 
-  it('asks the consents again between its turns, and stops sending who withdrew or was erased meanwhile', {
-    timeout: 60_000,
-  }, async () => {
-    world = await hook();
-    world.write({ customers: people(MANY), consents: granted(MANY) });
-    world.sandbox.platform('webhook').faults({ kind: 'slow', ms: 1_000 });
-    const tick = Date.now();
-    const running = world.open((ops) => sync(ops, 'gold', { tick }), clock);
-    await answered(1);
-    const rest = MANY.filter((id) => !world.held('webhook').has(id));
-    const from = new Date(tick + 1_000).toISOString().slice(0, 23);
-    const [withdrew, erased] = [rest.slice(0, 900), rest.slice(900, 950)];
-    world.write({
-      customers: people(MANY),
-      consents: [...granted(MANY), ...withdrew.map((id) => ({ id, purpose: 'mail', status: 'withdrawn', from }))],
-      erasures: erased.map((id) => ({ id, at: from })),
-    });
-    ahead = 2.9 * 60_000;
-    const report = await running;
-    world.sandbox.platform('webhook').faults();
-    // At most the request that was on its way carries some of them.
-    const leaked = [...withdrew, ...erased].filter((id) => world.held('webhook').has(id));
-    expect(leaked.length).toBeLessThanOrEqual(500);
-    expect(report.syncs[0]?.outcomes?.rejected).toBe(950 - leaked.length);
-    expect(report.syncs[0]?.outcomes?.rejected).toBeGreaterThanOrEqual(450);
-    await world.open((ops) => sync(ops, 'gold', { tick: tick + 600_000 }), clock);
-    expect(world.held('webhook').size).toBe(550);
-    // What the tables say by themselves is not kept in the list.
-    expect((await stops()).filter(({ why, purpose }) => why === 'no-consent' && purpose === 'mail').length).toBeLessThanOrEqual(
-      50,
-    );
-  });
+  it.each([
+    ['', false],
+    [', where decisions are kept beside a snapshot too', true],
+  ])(
+    'asks the consents again between its turns, and stops sending who withdrew or was erased meanwhile%s',
+    {
+      timeout: 60_000,
+    },
+    async (_, bound) => {
+      world = await hook(bound);
+      world.write({ customers: people(MANY), consents: granted(MANY) });
+      world.sandbox.platform('webhook').faults({ kind: 'slow', ms: 1_000 });
+      const tick = Date.now();
+      const running = world.open((ops) => sync(ops, 'gold', { tick }), clock);
+      await answered(1);
+      const rest = MANY.filter((id) => !world.held('webhook').has(id));
+      const from = new Date(tick + 1_000).toISOString().slice(0, 23);
+      const [withdrew, erased] = [rest.slice(0, 900), rest.slice(900, 950)];
+      world.write({
+        customers: people(MANY),
+        consents: [...granted(MANY), ...withdrew.map((id) => ({ id, purpose: 'mail', status: 'withdrawn', from }))],
+        erasures: erased.map((id) => ({ id, at: from })),
+      });
+      ahead = 2.9 * 60_000;
+      const report = await running;
+      world.sandbox.platform('webhook').faults();
+      // At most the request that was on its way carries some of them.
+      const leaked = [...withdrew, ...erased].filter((id) => world.held('webhook').has(id));
+      expect(leaked.length).toBeLessThanOrEqual(500);
+      expect(report.syncs[0]?.outcomes?.rejected).toBe(950 - leaked.length);
+      expect(report.syncs[0]?.outcomes?.rejected).toBeGreaterThanOrEqual(450);
+      await world.open((ops) => sync(ops, 'gold', { tick: tick + 600_000 }), clock);
+      expect(world.held('webhook').size).toBe(550);
+      // What the tables say by themselves is not kept in the list.
+      expect((await stops()).filter(({ why, purpose }) => why === 'no-consent' && purpose === 'mail').length).toBeLessThanOrEqual(
+        50,
+      );
+    },
+  );
 
   it('a table that is being loaded, with nobody in it for a moment, stops nobody', { timeout: 60_000 }, async () => {
     world = await hook();

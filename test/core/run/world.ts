@@ -189,7 +189,11 @@ ${options.syncs}`,
       );
       rows(
         'consents',
-        (day.consents ?? []).map((one) => ({ ...one, to: one.to ?? null })),
+        (day.consents ?? []).map((one) => ({
+          ...(options.bound === true && { namespace: null, value: null }),
+          ...one,
+          to: one.to ?? null,
+        })),
       );
       rows('erasures', day.erasures ?? []);
       rows('identity-changes', day.changes ?? []);

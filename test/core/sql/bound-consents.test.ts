@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import { type ConsentRecord, decide } from '../../../core/consent.ts';
 import { evidenceOf } from '../../../core/evidence.ts';
 import type { PurposePolicy } from '../../../core/model.ts';
-import { snapshotQuery } from '../../../core/sql/snapshot.ts';
 import { column, table } from '../../warehouses/tables.ts';
 import {
   audience,
@@ -95,7 +94,7 @@ it('decides in SQL as in TypeScript who and which identifiers may go, where cons
         ]),
       );
       const namespaces = withId ? ['external_id', 'email'] : ['email'];
-      const query = snapshotQuery({
+      const taken = await world.snapshot({
         audience: gold,
         workspace: workspace([CUSTOMERS, IDENTIFIERS, CONSENTS], [gold], [policy]),
         tick: TICK,
@@ -103,7 +102,7 @@ it('decides in SQL as in TypeScript who and which identifiers may go, where cons
         moved: null,
         syncs: [{ index: 0, purpose: 'ads', namespaces, traits: [], salt: 'salt' }],
       });
-      const rows = new Map((await world.rows(query)).map((one) => [one['member'], one]));
+      const rows = new Map(taken.map((one) => [one['member'], one]));
       const found = all.map((_, i) => {
         const member = createHash('sha256').update(`${SECRET}${i}`).digest('hex').slice(0, 32);
         const { withheld_0, identifiers_0, evidence_0 } = rows.get(member) ?? {};

@@ -114,6 +114,7 @@ describe('nothing that a file or a row says becomes SQL: DuckDB gives it back as
               tick: TICK,
               memberKeySecret: d,
               moved: null,
+              decisions: null,
               syncs: [
                 {
                   index: 0,

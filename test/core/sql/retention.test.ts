@@ -137,6 +137,7 @@ describe('a snapshot under retention', () => {
         tick: TICK,
         memberKeySecret: 'k',
         moved: null,
+        decisions: null,
         syncs: [sync],
       }),
     );
@@ -165,6 +166,7 @@ describe('a snapshot under retention', () => {
       tick: TICK,
       memberKeySecret: 'k',
       moved: null,
+      decisions: null,
     };
     const all = await world.rows(
       snapshotQuery({ ...spec, workspace: workspace([CUSTOMERS, CONSENTS, IDENTIFIERS], [everybody]), syncs: [sync] }),

@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import { type ConsentRecord, decide, REFUSAL, CODES } from '../../../core/consent.ts';
 import { email, emailForGoogle } from '../../../core/identifiers/email.ts';
 import type { PurposePolicy, Table } from '../../../core/model.ts';
-import { snapshotQuery } from '../../../core/sql/snapshot.ts';
 import {
   audience,
   BOUND_CONSENTS,
@@ -38,7 +37,7 @@ interface Sent {
 /** What the snapshot lets go, by customer id. */
 async function take(ids: readonly string[], tables: readonly Table[], policy: PurposePolicy): Promise<Record<string, Sent>> {
   const whole = workspace(tables, [gold], [policy]);
-  const query = snapshotQuery({
+  const taken = await world.snapshot({
     audience: gold,
     workspace: whole,
     moved: await world.moved(whole, TICK, SECRET),
@@ -46,7 +45,7 @@ async function take(ids: readonly string[], tables: readonly Table[], policy: Pu
     memberKeySecret: SECRET,
     syncs: [{ index: 0, purpose: 'ads', namespaces: ['email', 'maid'], traits: [], salt: 'salt' }],
   });
-  const rows = new Map((await world.rows(query)).map((row) => [row['member'], row]));
+  const rows = new Map(taken.map((row) => [row['member'], row]));
   return Object.fromEntries(
     ids.map((id) => {
       const row = rows.get(createHash('sha256').update(`${SECRET}${id}`).digest('hex').slice(0, 32));

@@ -5,7 +5,7 @@ import type { Audience, PurposePolicy, Table, Workspace } from '../../../core/mo
 import { evidenceOf } from '../../../core/evidence.ts';
 import type { Row } from '../../../core/ports.ts';
 import { LEDGER_COLUMNS } from '../../../core/sql/delta.ts';
-import { snapshotQuery, type SnapshotSync } from '../../../core/sql/snapshot.ts';
+import type { SnapshotSync } from '../../../core/sql/snapshot.ts';
 import { column, table } from '../../warehouses/tables.ts';
 import {
   audience,
@@ -62,7 +62,7 @@ async function take(
   { of = gold, tables = TABLES, others = [], with: more = {}, tick = TICK }: Take = {},
 ): Promise<(id: string) => Row | undefined> {
   const whole = { ...workspace(tables, [of, ...others]), ...more };
-  const query = snapshotQuery({
+  const rows = await world.snapshot({
     audience: of,
     workspace: whole,
     moved: await world.moved(whole, tick, SECRET),
@@ -70,7 +70,6 @@ async function take(
     memberKeySecret: SECRET,
     syncs,
   });
-  const rows = await world.rows(query);
   const byMember = new Map(rows.map((row) => [row['member'], row]));
   expect(byMember.size).toBe(rows.length);
   return (id) => byMember.get(member(id));

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { USUAL_IDENTITY } from '../../../core/identity.ts';
 import type { Audience, Column, PurposePolicy, Rule, Table, Test, Workspace } from '../../../core/model.ts';
 import type { Query, Relation, Row, Warehouse } from '../../../core/ports.ts';
+import { DECISION_COLUMNS } from '../../../core/sql/decisions.ts';
 import { MOVED_COLUMNS, movedQuery } from '../../../core/sql/merges.ts';
+import { decisionsQuery, type SnapshotSpec, snapshotQuery } from '../../../core/sql/snapshot.ts';
 import { openDuckDb } from '../../../warehouses/duckdb.ts';
 import { column, table, writeRows } from '../../warehouses/tables.ts';
 
@@ -75,6 +77,8 @@ export interface SqlWorld {
   rows(query: Query): Promise<readonly Row[]>;
   /** Who was merged into whom, as a run keeps it beside its snapshot. */
   moved(of: Workspace, tick: number, memberKeySecret: string): Promise<Relation | null>;
+  /** The rows of a snapshot, made as a run makes it: consent decisions first, where they are kept. */
+  snapshot(spec: Omit<SnapshotSpec, 'decisions'>): Promise<readonly Row[]>;
   close(): Promise<void>;
 }
 
@@ -92,6 +96,11 @@ export async function openSqlWorld(): Promise<SqlWorld> {
       if (query === null) return null;
       const files = await warehouse.materialize(query, join(dir, `moved-${found++}`));
       return files.rows === 0 ? null : { files, columns: MOVED_COLUMNS };
+    },
+    async snapshot(spec) {
+      const query = decisionsQuery(spec);
+      const files = query && (await warehouse.materialize(query, join(dir, `decisions-${found++}`)));
+      return warehouse.rows(snapshotQuery({ ...spec, decisions: files && { files, columns: DECISION_COLUMNS } }));
     },
     async close() {
       await warehouse.close();
