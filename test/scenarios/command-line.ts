@@ -63,7 +63,9 @@ export class CommandLine {
       return { end, out: out.join(''), err: err.join('') };
     } finally {
       process.chdir(cwd);
-      process.env = before;
+      // The environment itself, not a copy: other tests of this process have it after us.
+      for (const name of Object.keys(process.env)) if (!Object.hasOwn(before, name)) delete process.env[name];
+      Object.assign(process.env, before);
     }
   }
 

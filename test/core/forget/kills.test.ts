@@ -8,8 +8,9 @@ import { sha256Hex } from '../../../core/identifiers.ts';
 import { sync } from '../../../core/run/operations.ts';
 import { memberOf } from '../../../core/run/withdraw.ts';
 import { type Day, makeWorld, type World } from '../run/world.ts';
+import { oneFile } from '../../support/one-file.ts';
 
-const SCRIPT = join(import.meta.dirname, 'one-forget.ts');
+const SCRIPT = await oneFile(join(import.meta.dirname, 'one-forget.ts'));
 const BUDGET = 'budget: { requests: 100000, per: second, concurrency: 2 }\n';
 const DESTINATIONS = {
   hook: `connector: webhook\npurpose: mail\nsecret: hook\n${BUDGET}`,

@@ -4,8 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { sync } from '../../../core/run/operations.ts';
 import { makeWorld, type World } from '../run/world.ts';
 import { consents, DAY, mails, memberOf, META, people, receiptsIn, T } from './world.ts';
+import { oneFile } from '../../support/one-file.ts';
 
-const SCRIPT = join(import.meta.dirname, '../run/one-run.ts');
+const SCRIPT = await oneFile(join(import.meta.dirname, '../run/one-run.ts'));
 const ALL = ['a', 'b', 'c', 'd'];
 
 function child(world: World, when: string): Promise<{ signal: NodeJS.Signals | null; output: string; errors: string }> {

@@ -4,9 +4,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sha256Hex } from '../../../core/identifiers.ts';
 import { status, sync } from '../../../core/run/operations.ts';
 import { type Day, makeWorld, type World } from './world.ts';
+import { oneFile } from '../../support/one-file.ts';
 
 const T = Date.parse('2026-06-01T06:00:00Z');
-const SCRIPT = join(import.meta.dirname, 'one-run.ts');
+const SCRIPT = await oneFile(join(import.meta.dirname, 'one-run.ts'));
 const META =
   'connector: meta\npurpose: ads\nsettings: { ad_account_id: "1234567890" }\nsecret: meta\nbudget: { requests: 100000, per: second, concurrency: 4 }\n';
 

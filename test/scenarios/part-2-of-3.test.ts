@@ -1,0 +1,3 @@
+import { tryScenarios } from './scenarios.ts';
+
+tryScenarios(2, 3);
