@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import type { Pointer } from '../ports.ts';
 import { PARK_AFTER } from '../sql/delta.ts';
 import { parkedQuery } from '../sql/ledger.ts';
@@ -206,44 +207,55 @@ export interface SyncStatus {
 }
 
 /** Where every sync stands. */
-export async function status({ ports }: Pick<Operations, 'ports'>, audiences?: readonly string[]): Promise<SyncStatus[]> {
-  const runs = await ports.store.documents.list<RunDocument>('run', { limit: 1_000 });
-  const all: SyncStatus[] = [];
-  for (const audience of Object.values(ports.workspace.audiences)) {
-    if (audiences !== undefined && !audiences.includes(audience.name)) continue;
-    for (const one of audience.syncs) {
-      const key = syncKey(audience.name, one.to);
-      const last = runs.find(
-        ({ document }) => document.of.audience === audience.name && document.plans.some((p) => p.destination === one.to),
-      );
-      let pointer: Pointer | null = null;
-      let damaged: string | undefined;
-      try {
-        pointer = await ports.store.pointers.get(key);
-        await assertLedgerWhole(ports.store.files, key, pointer);
-      } catch (error) {
-        if (!(error instanceof LedgerDamaged)) throw error;
-        damaged = error.message;
-      }
-      const counts = damaged === undefined ? await ledgerCounts(ports, pointer?.members) : { acknowledged: 0, uncertain: 0 };
-      const parked =
-        damaged === undefined ? await ports.warehouse.rows(parkedQuery(rejectionRelation(pointer?.rejections), PARK_AFTER)) : [];
-      all.push({
-        audience: audience.name,
-        destination: one.to,
-        mode: one.mode,
-        members: counts.acknowledged,
-        uncertain: counts.uncertain,
-        parked: parked.map((row) => ({ reason: String(row['reason']), count: Number(row['n']) })),
-        generation: pointer?.generation ?? null,
-        at: pointer?.at ?? null,
-        demanded: demandedIn(runs, audience.name, one.to),
-        lastRun: last ? { id: last.id, state: last.document.state, tick: last.document.of.tick } : null,
-        ...(damaged !== undefined && { damaged }),
-      });
-    }
+export function status({ ports }: Pick<Operations, 'ports'>, audiences?: readonly string[]): Promise<SyncStatus[]> {
+  const wanted = Object.values(ports.workspace.audiences).filter(({ name }) => audiences?.includes(name) ?? true);
+  const runs = ports.store.documents.list<RunDocument>('run', { limit: 1_000 });
+  // Athena takes seconds for each question.
+  const limit = pLimit(8);
+  return Promise.all(
+    wanted.flatMap((audience) =>
+      audience.syncs.map(({ to, mode }) => limit(async () => standingOf(ports, await runs, audience.name, to, mode))),
+    ),
+  );
+}
+
+async function standingOf(
+  ports: RunPorts,
+  runs: readonly { readonly id: string; readonly document: RunDocument }[],
+  audience: string,
+  destination: string,
+  mode: string,
+): Promise<SyncStatus> {
+  const key = syncKey(audience, destination);
+  const last = runs.find(
+    ({ document }) => document.of.audience === audience && document.plans.some((p) => p.destination === destination),
+  );
+  let pointer: Pointer | null = null;
+  let damaged: string | undefined;
+  try {
+    pointer = await ports.store.pointers.get(key);
+    await assertLedgerWhole(ports.store.files, key, pointer);
+  } catch (error) {
+    if (!(error instanceof LedgerDamaged)) throw error;
+    damaged = error.message;
   }
-  return all;
+  const readable = damaged === undefined ? pointer : null;
+  const counts = readable === null ? { acknowledged: 0, uncertain: 0 } : await ledgerCounts(ports, readable.members);
+  const parked =
+    readable === null ? [] : await ports.warehouse.rows(parkedQuery(rejectionRelation(readable.rejections), PARK_AFTER));
+  return {
+    audience,
+    destination,
+    mode,
+    members: counts.acknowledged,
+    uncertain: counts.uncertain,
+    parked: parked.map((row) => ({ reason: String(row['reason']), count: Number(row['n']) })),
+    generation: pointer?.generation ?? null,
+    at: pointer?.at ?? null,
+    demanded: demandedIn(runs, audience, destination),
+    lastRun: last ? { id: last.id, state: last.document.state, tick: last.document.of.tick } : null,
+    ...(damaged !== undefined && { damaged }),
+  };
 }
 
 function demandedIn(runs: readonly { readonly document: RunDocument }[], audience: string, destination: string): Demanded | null {

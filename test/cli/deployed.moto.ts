@@ -3,8 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { CloudFormationClient, CreateStackCommand } from '@aws-sdk/client-cloudformation';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { main } from '../../cli/main.ts';
 import { sha256Hex } from '../../core/identifiers.ts';
 import { systemClock } from '../../stores/system-clock.ts';
@@ -18,33 +17,19 @@ let world: Deployed;
 let dir: string;
 beforeAll(async () => {
   world = await deploy();
-  for (const name of ['meta', 'braze']) await world.secret(`sluice/${name}`, world.sandbox.platform(name).secret);
-  await world.lambda();
   dir = mkdtempSync(join(tmpdir(), 'sluice-deployed-cli-'));
   for (const [name, text] of world.files) {
     mkdirSync(dirname(join(dir, name)), { recursive: true });
     writeFileSync(join(dir, name), text);
   }
+}, 120_000);
+beforeEach(async () => {
+  await world.fresh();
+  await world.lambda();
+  await world.stack('dev');
   vi.stubEnv('SLUICE_ENVIRONMENT', 'local');
   for (const [name, value] of Object.entries(world.env)) vi.stubEnv(name, value);
-  for (const name of ['meta', 'braze'])
-    vi.stubEnv(`SLUICE_SECRET_${name.toUpperCase()}`, JSON.stringify(world.sandbox.platform(name).secret));
-  const client = new CloudFormationClient({ maxAttempts: 1 });
-  for (const [stage, outputs] of [
-    ['dev', world.outputs],
-    ['old', { SLUICE_TABLE: 'sluice' }],
-  ] as const)
-    await client.send(
-      new CreateStackCommand({
-        StackName: `sluice-${stage}`,
-        TemplateBody: JSON.stringify({
-          Resources: { Handle: { Type: 'AWS::CloudFormation::WaitConditionHandle' } },
-          Outputs: Object.fromEntries(Object.entries(outputs).map(([name, Value]) => [name.replaceAll('_', ''), { Value }])),
-        }),
-      }),
-    );
-  client.destroy();
-}, 120_000);
+});
 afterAll(async () => {
   vi.unstubAllEnvs();
   await world.close();
@@ -105,11 +90,15 @@ describe('--env aws', () => {
     };
     const there = await story(onAws);
     world.sandbox.platform('meta').reset();
+    vi.stubEnv('SLUICE_SECRET_META', JSON.stringify(world.sandbox.platform('meta').secret));
     mkdirSync(join(dir, '.sluice'));
     writeFileSync(join(dir, '.sluice/member.key'), 'ab'.repeat(32));
     const steps = /^gold: (gate|materialize|diff|guard|deliver|commit|record|begin|finish|plan|meta).*\n?/gm;
     const here = (await story(sluice)).map((text) => text.replaceAll(steps, ''));
-    expect(there.map((text) => text.trimEnd())).toEqual(here.map((text) => text.trimEnd()));
+    // Only there a run has a price.
+    const price = /^ +[\d.]+ KB read in \d+ queries, \$0\.00\d+\n/m;
+    expect(there.map((text) => price.test(text))).toEqual([true, true, true, ...Array.from({ length: 7 }, () => false)]);
+    expect(there.map((text) => text.replace(price, '').trimEnd())).toEqual(here.map((text) => text.trimEnd()));
     expect(there[2]).toContain('removed because: left 1, no-consent 1');
   });
 
@@ -238,6 +227,7 @@ describe('--env aws', () => {
     ],
     [['--stage', 'NO'], '"NO" is no name of a stage.'],
   ])('finds the stack of %j, or says what to do', async (args, err) => {
+    await world.stack('old', { SLUICE_TABLE: 'sluice' });
     expect(await onAws('status', ...args)).toEqual({ exit: 1, out: '', err });
   });
 

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CloudFormationClient, CreateStackCommand } from '@aws-sdk/client-cloudformation';
 import { CreateSecretCommand, PutSecretValueCommand } from '@aws-sdk/client-secrets-manager';
 import { CreateTopicCommand, SNSClient } from '@aws-sdk/client-sns';
 import { inject } from 'vitest';
@@ -39,9 +40,10 @@ export interface Deployed {
   readonly store: Store;
   /** The files of the workspace, as they are deployed; their contracts have a local server over the same rows. */
   readonly files: ReadonlyMap<string, string>;
-  /** What the outputs of a stack would say, and what a process needs in its environment to reach this one. */
-  readonly outputs: Readonly<Record<Variable | 'SLUICE_DIGEST', string>>;
+  /** What a process needs in its environment to reach this deployment. */
   readonly env: Readonly<Record<string, string>>;
+  /** Makes a stack that says its outputs, for whoever looks for one of this stage. */
+  stack(stage: string, outputs?: Readonly<Record<string, string>>): Promise<void>;
   /** The day after the deployment: no function has run, nothing is stored, no destination holds anybody. */
   fresh(): Promise<void>;
   rows(rows: Rows): void;
@@ -81,23 +83,30 @@ ${Object.entries(COLUMNS[role])
   .join('')}`;
 const field = (name: string): string => `, customProperties: [{ property: sluice.field, value: ${name} }]`;
 
+export interface DeployOptions {
+  /** Another workspace over tables of the same columns. @param endpointOf where a platform is */
+  readonly files?: (endpointOf: (platform: string) => string) => ReadonlyMap<string, string>;
+  /** Glue database of its tables. */
+  readonly database?: string;
+}
+
 /** Whoever has a gold card goes to meta, whoever has a silver one to braze, and there is a card that goes to both. */
-export async function deploy(): Promise<Deployed> {
+export async function deploy({ files: given, database = 'gold' }: DeployOptions = {}): Promise<Deployed> {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-deployed-'));
   const sandbox = await startSandbox(Object.values(standIns));
   const views = Object.entries(COLUMNS).map(([name, columns]) => {
     const types = Object.entries(columns).map(([column, type]) => `"${column}": '${type}'`);
     // A view is only made over a file that is there.
-    return `COPY (SELECT 1 AS one WHERE false) TO '{root}/lake/${name}.json'; CREATE VIEW awsdatacatalog.gold.${name} AS SELECT * FROM read_json('{root}/lake/${name}.json', format = 'newline_delimited', columns = {${types.join(', ')}})`;
+    return `COPY (SELECT 1 AS one WHERE false) TO '{root}/lake/${name}.json'; CREATE VIEW awsdatacatalog.${database}.${name} AS SELECT * FROM read_json('{root}/lake/${name}.json', format = 'newline_delimited', columns = {${types.join(', ')}})`;
   });
   const [moto, athena] = await Promise.all([
     startMoto(),
     openAthenaWorld({
       prompt: true,
-      setup: ['CREATE SCHEMA awsdatacatalog.gold', ...views],
+      setup: [`CREATE SCHEMA awsdatacatalog.${database}`, ...views],
       tables: Object.fromEntries(
         Object.entries(COLUMNS).map(([name, columns]) => [
-          `awsdatacatalog.gold.${name}`,
+          `awsdatacatalog.${database}.${name}`,
           {
             columns: Object.entries(columns).map(([column, type]) => ({
               name: column,
@@ -134,28 +143,30 @@ secret: sluice/${connector}
 endpoint: ${sandbox.platform(connector).endpoint}
 budget: { requests: 1000, per: second, concurrency: 4 }
 `;
-  const files = new Map<string, string>([
-    [
-      'audiences/both.yaml',
-      audience('both', '{ to: meta, mode: mirror, identifiers: [email] }\n  - { to: braze, mode: mirror }'),
-    ],
-    ['audiences/bronze.yaml', audience('bronze', '{ to: braze, mode: mirror }', 1)],
-    ['audiences/gold.yaml', audience('gold', '{ to: meta, mode: mirror, identifiers: [email] }')],
-    ['audiences/silver.yaml', audience('silver', '{ to: braze, mode: mirror }')],
-    [
-      'contracts/consents.yaml',
-      contract(athena.root, 'consents', { id: `, required: true${field('customer_id')}`, from: field('effective_from') }),
-    ],
-    [
-      'contracts/customers.yaml',
-      contract(athena.root, 'customers', { id: `, required: true, unique: true, primaryKey: true${field('customer_id')}` }),
-    ],
-    ['contracts/identifiers.yaml', contract(athena.root, 'identifiers', { id: `, required: true${field('customer_id')}` })],
-    ['destinations/braze.yaml', destination('braze', '{}')],
-    ['destinations/meta.yaml', destination('meta', '{ ad_account_id: "1234567890" }')],
-    ['policies/retention.yaml', 'storage: { generations: 30 days, runs: 10 years }\n'],
-    ['policies/consent.yaml', 'purposes:\n  ads: { basis: opt-in }\njurisdiction: { column: country }\n'],
-  ]);
+  const files =
+    given?.((platform) => sandbox.platform(platform).endpoint) ??
+    new Map<string, string>([
+      [
+        'audiences/both.yaml',
+        audience('both', '{ to: meta, mode: mirror, identifiers: [email] }\n  - { to: braze, mode: mirror }'),
+      ],
+      ['audiences/bronze.yaml', audience('bronze', '{ to: braze, mode: mirror }', 1)],
+      ['audiences/gold.yaml', audience('gold', '{ to: meta, mode: mirror, identifiers: [email] }')],
+      ['audiences/silver.yaml', audience('silver', '{ to: braze, mode: mirror }')],
+      [
+        'contracts/consents.yaml',
+        contract(athena.root, 'consents', { id: `, required: true${field('customer_id')}`, from: field('effective_from') }),
+      ],
+      [
+        'contracts/customers.yaml',
+        contract(athena.root, 'customers', { id: `, required: true, unique: true, primaryKey: true${field('customer_id')}` }),
+      ],
+      ['contracts/identifiers.yaml', contract(athena.root, 'identifiers', { id: `, required: true${field('customer_id')}` })],
+      ['destinations/braze.yaml', destination('braze', '{}')],
+      ['destinations/meta.yaml', destination('meta', '{ ad_account_id: "1234567890" }')],
+      ['policies/retention.yaml', 'storage: { generations: 30 days, runs: 10 years }\n'],
+      ['policies/consent.yaml', 'purposes:\n  ads: { basis: opt-in }\njurisdiction: { column: country }\n'],
+    ]);
   const workspace = workspaceFile(files, 'aws');
   for (const name of ENTRIES) {
     cpSync(join(inject('bundles'), name), join(folder, name), { recursive: true });
@@ -196,7 +207,6 @@ budget: { requests: 1000, per: second, concurrency: 4 }
   let lambda: LambdaService | undefined;
   return {
     files,
-    outputs: { ...variables, SLUICE_DIGEST: digestOf(files) },
     get env() {
       return { ...endpoints, ...(lambda && { AWS_ENDPOINT_URL_LAMBDA: lambda.endpoint }) };
     },
@@ -217,6 +227,23 @@ budget: { requests: 1000, per: second, concurrency: 4 }
           join(athena.root, 'lake', `${name}.json`),
           (all as readonly object[]).map((row) => `${JSON.stringify(row)}\n`).join(''),
         );
+    },
+    async stack(stage, outputs = { ...variables, SLUICE_DIGEST: digestOf(files) }) {
+      const client = new CloudFormationClient({
+        endpoint: moto.endpoint,
+        region: moto.region,
+        credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+      });
+      await client.send(
+        new CreateStackCommand({
+          StackName: `sluice-${stage}`,
+          TemplateBody: JSON.stringify({
+            Resources: { Handle: { Type: 'AWS::CloudFormation::WaitConditionHandle' } },
+            Outputs: Object.fromEntries(Object.entries(outputs).map(([name, Value]) => [name.replaceAll('_', ''), { Value }])),
+          }),
+        }),
+      );
+      client.destroy();
     },
     async fresh() {
       await lambda?.close();
