@@ -5,6 +5,7 @@ import { type RunDocument, type RunPorts, syncKey } from '../core/run/ports.ts';
 import { UnknownName } from '../core/run/relations.ts';
 import type { RunReport } from '../core/run/report.ts';
 import { resumed } from '../core/run/resumed.ts';
+import { putRun } from '../core/run/run-documents.ts';
 import { runAudience } from '../core/run/run.ts';
 import type { Metered } from '../core/run/usage.ts';
 import { ulid } from '../core/ulid.ts';
@@ -103,7 +104,7 @@ export async function conduct({ event, ports, step, durable }: Conducting): Prom
       await durable(`${id}: `).call(`close ${destination}`, 'commit', input);
     }
     await step(`${of.run}: closed`, async () => {
-      await ports.store.documents.put('run', of.run, { ...document, state: 'interrupted' } satisfies RunDocument);
+      await putRun(ports.store.documents, { ...document, state: 'interrupted' });
       return null;
     });
   };

@@ -5,8 +5,9 @@ export default defineConfig({
   test: {
     include: ['test/**/*.moto.ts'],
     globalSetup: 'test/functions/bundles.ts',
-    testTimeout: 240_000,
-    hookTimeout: 240_000,
+    // A machine may have more to do than this.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     maxWorkers: 1,
     allowOnly: false,
     passWithNoTests: false,

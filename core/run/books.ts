@@ -1,6 +1,7 @@
 import { keepLinkage } from './linkage.ts';
 import type { RunDocument, RunPorts, Tasks } from './ports.ts';
 import type { RunReport } from './report.ts';
+import { putRun } from './run-documents.ts';
 
 /** Writes the plan down before anything is sent: `sync --plan`, `approve` and a resumption after a crash all start from it. */
 export function planTask(ports: RunPorts): Tasks['plan'] {
@@ -14,7 +15,7 @@ export function planTask(ports: RunPorts): Tasks['plan'] {
       ...(held !== undefined && { held }),
       ...(gate?.usage && { gate }),
     };
-    await ports.store.documents.put('run', of.run, document);
+    await putRun(ports.store.documents, document);
     if (held === undefined && snapshot.linkage !== undefined) await keepLinkage(ports, of.tick, snapshot.linkage.now);
     return null;
   };
@@ -28,7 +29,7 @@ export function recordTask(ports: RunPorts): Tasks['record'] {
     const { state, findings = [] } = report as RunReport;
     const held = state === 'held' ? { held: findings.map(({ message }) => message).join('\n') } : {};
     const ended: RunDocument = { ...document, ...held, state, report };
-    await ports.store.documents.put('run', of.run, ended);
+    await putRun(ports.store.documents, ended);
     // Sent, so nobody had to look at its linkage, or somebody let it pass.
     const { linkage } = document.snapshot;
     if (linkage !== undefined && state !== 'held') await keepLinkage(ports, of.tick, linkage.now);

@@ -7,6 +7,7 @@ import { holdLease } from './lease.ts';
 import { rowsOf } from './diff.ts';
 import { TURN_MS } from './recheck.ts';
 import { type Resolved, resolveSync } from './relations.ts';
+import { putRun } from './run-documents.ts';
 import { stopListFor } from './stops.ts';
 
 /** How often a call outside the shards (creating the list, a manifest) is tried before the sync gives up. */
@@ -41,7 +42,7 @@ export function beginTask(ports: RunPorts): Tasks['begin'] {
     if ((pointer?.version ?? 0) !== plan.version && pointer?.generation !== run) throw new StalePlan(audience, destination, run);
     const document = await ports.store.documents.get<RunDocument>('run', run);
     if (document !== null && document.state !== 'delivering') {
-      await ports.store.documents.put('run', run, { ...document, state: 'delivering' } satisfies RunDocument);
+      await putRun(ports.store.documents, { ...document, state: 'delivering' });
     }
     if (plan.removeShards.length === 0 && plan.upsertShards.length === 0) return { requests: 0 };
 

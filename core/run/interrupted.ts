@@ -2,6 +2,7 @@ import { ulidTime } from '../ulid.ts';
 import { commitTask } from './commit.ts';
 import type { RunDocument, RunPorts } from './ports.ts';
 import { syncKey } from './ports.ts';
+import { deliveringRuns, putRun } from './run-documents.ts';
 
 /** An interrupted delivery is carried on only while its decisions are young; later it is closed and everything is decided anew. */
 export const RESUME_MAX_AGE = 3_600_000;
@@ -11,9 +12,7 @@ export async function interruptedRun(
   ports: RunPorts,
   audience: string,
 ): Promise<{ readonly id: string; readonly document: RunDocument; readonly young: boolean } | undefined> {
-  const found = (await ports.store.documents.list<RunDocument>('run', { limit: 200 })).find(
-    ({ document }) => document.of.audience === audience && document.state === 'delivering',
-  );
+  const [found] = await deliveringRuns(ports.store.documents, audience);
   if (found === undefined) return undefined;
   const young =
     ports.clock.now() - ulidTime(found.id) <= RESUME_MAX_AGE &&
@@ -40,7 +39,7 @@ export async function closeInterrupted(ports: RunPorts, document: RunDocument): 
       ...(pointer?.list && { list: pointer.list }),
     });
   }
-  await ports.store.documents.put('run', run, { ...document, state: 'interrupted' } satisfies RunDocument);
+  await putRun(ports.store.documents, { ...document, state: 'interrupted' });
 }
 
 /** What a delivery that died is committed with when nothing more of it is sent. */

@@ -15,6 +15,7 @@ import type { Failure, RunDocument, RunPorts, Shard, SyncPlan, SyncResult } from
 import { syncKey } from './ports.ts';
 import { ledgerRelation, relationOf, resolveSync } from './relations.ts';
 import { reportOf, type RunReport } from './report.ts';
+import { dropRun, putRun } from './run-documents.ts';
 import { usedSince } from './usage.ts';
 
 export interface Removal {
@@ -50,15 +51,15 @@ export async function removeFrom(given: RunPorts, removal: Removal): Promise<Run
       removal: true,
     };
     // Before anything is written: whoever comes after a crash finds it, and its files.
-    await ports.store.documents.put('run', run, begun);
+    await putRun(ports.store.documents, begun);
     const plan = await planRemoval(ports, run, removal);
     if (plan === undefined) {
       await ports.store.files.remove(`runs/${run}`);
-      await ports.store.documents.remove('run', run);
+      await dropRun(ports.store.documents, run);
       return undefined;
     }
     const document: RunDocument = { ...begun, plans: [plan] };
-    await ports.store.documents.put('run', run, document);
+    await putRun(ports.store.documents, document);
     if (removal.answers !== undefined) await writeAnswers(ports, plan.removeShards, removal.answers);
     const result =
       removal.answers === undefined
@@ -73,7 +74,7 @@ export async function removeFrom(given: RunPorts, removal: Removal): Promise<Run
         ...usedSince(ports.warehouse, before),
       },
     );
-    await ports.store.documents.put('run', run, { ...document, state: report.state, report } satisfies RunDocument);
+    await putRun(ports.store.documents, { ...document, state: report.state, report });
     return report;
   });
 }

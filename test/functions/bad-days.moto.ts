@@ -19,8 +19,10 @@ describe('a worker whose time is up', () => {
     world.sandbox.platform('braze').faults({ kind: 'slow', ms: 1_200 });
     const execution = await fire(lambda, 'silver');
     expect(reportOf(execution)).toMatchObject({ state: 'done', syncs: [{ destination: 'braze', add: 1_200, members: 1_200 }] });
-    const turns = [...execution.operations.values()].filter(({ Name }) => /turn \d+$/.test(Name ?? ''));
+    const turns = [...execution.operations.values()].filter(({ Name }) => /\/turn \d+$/.test(Name ?? ''));
     expect(turns.length).toBeGreaterThan(1);
+    // As docs/deploy.md counts them: a turn after the first comes with a wait and a second look at consents.
+    expect(execution.operations.size).toBe(14 + 1 + 3 * (turns.length - 1));
     expect(world.held('braze')).toEqual(new Set(ids));
     expect(lambda.kills).toBe(0);
   });

@@ -65,5 +65,5 @@ describe('a delta of several shards', () => {
       syncs: [{ add: missing, unchanged: MANY - missing, members: MANY }],
     });
     expect(world.held('meta').size).toBe(MANY);
-  }, 600_000);
+  }, 900_000);
 });
