@@ -19,7 +19,7 @@ export interface PeopleProps {
 /**
  * Two policies for the roles of people, attached to nobody here. `operate`: what `sluice --env aws` needs to plan, send, approve and look
  * (plan, sync, approve, reject, retry, rollback, status, history). `privacy`: on top of it what names a person (explain, audit, forget,
- * withdraw, retire). Neither may write to the table, the ledgers or the receipts: functions do that.
+ * withdraw, retire), and `plan --compare`, which reads tables. Neither may write to the ledgers, the receipts or the books: functions do that.
  */
 export class People extends Construct {
   constructor(scope: Construct, id: string, { state, lake, run, commit, forget, memberKey }: PeopleProps) {
@@ -39,7 +39,8 @@ export class People extends Construct {
     lake.letReadTables(privacy);
     lake.letReadReceipts(privacy);
     state.letReadReceipts(privacy);
-    // What the consent strings of one person say is written for a moment, and deleted.
+    // What a comparison and the decisions about one person need is written for a moment, and deleted.
+    state.letNoteScratch(privacy);
     state.letReadAndWrite(privacy, 'runs/');
     state.letDelete(privacy, 'runs/');
     this.#allow(privacy, ['secretsmanager:GetSecretValue'], [memberKey.secretArn]);

@@ -171,6 +171,17 @@ export class State extends Construct {
     this.#allowKey(to, ['kms:Decrypt']);
   }
 
+  /** The notes of runs that are in no books (core/run/sweep.ts), so that the files of a comparison that died are found: no other item. */
+  letNoteScratch(to: IGrantable): void {
+    to.grantPrincipal.addToPrincipalPolicy(
+      new PolicyStatement({
+        actions: ['dynamodb:PutItem', 'dynamodb:DeleteItem'],
+        resources: [this.table.tableArn],
+        conditions: { 'ForAllValues:StringEquals': { 'dynamodb:LeadingKeys': ['document#scratch'] } },
+      }),
+    );
+  }
+
   /** Items of the table: pointers, leases, budgets, documents, stops. */
   letReadAndWriteItems(to: IGrantable): void {
     to.grantPrincipal.addToPrincipalPolicy(

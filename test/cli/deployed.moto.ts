@@ -192,6 +192,23 @@ describe('--env aws', () => {
     });
   });
 
+  it('compares with another revision of the files, over the tables there', async () => {
+    await send('gold', 'a', 'b');
+    const git = (...args: readonly string[]) =>
+      promisify(execFile)('git', ['-C', dir, '-c', 'user.name=x', '-c', 'user.email=x@x.example', ...args]);
+    await git('init', '-q');
+    await git('add', 'audiences', 'contracts', 'destinations', 'policies');
+    await git('commit', '-qm', 'as deployed');
+    const file = join(dir, 'audiences/gold.yaml');
+    const before = readFileSync(file, 'utf8');
+    writeFileSync(file, before.replace('where: { tier: gold }', 'where: { id: a }'));
+    const said = await onAws('plan', 'gold', '--compare', 'HEAD');
+    writeFileSync(file, before);
+    expect(said).toMatchObject({ exit: 0, out: expect.stringMatching(/meta +mirror +2 +1 +0 +1 +1\n/) });
+    expect(await world.store.documents.list('scratch')).toEqual([]);
+    expect((await world.store.files.list('runs/')).filter((key) => /comparison|compare/.test(key))).toEqual([]);
+  });
+
   it('plans nothing new under other files than those that are deployed, and says which read and which act', async () => {
     const file = join(dir, 'audiences/gold.yaml');
     const before = readFileSync(file, 'utf8');
