@@ -102,8 +102,29 @@ export interface Files {
   exists(key: string): Promise<boolean>;
   list(prefix: string): Promise<readonly string[]>;
   remove(prefix: string): Promise<void>;
-  /** Hex SHA-256 and size of files a warehouse wrote, by address. */
+  /** Hex SHA-256 and size of files a warehouse wrote, by address. Reads the file. */
   checksum(location: string): Promise<{ readonly sha256: string; readonly bytes: number }>;
+  /**
+   * What a file is known by from now on, by address: enough to tell later whether it is still the same. No more of it is read than the
+   * store must to know: none where the store keeps sums of its own. Throws `MissingFile`.
+   */
+  seal(location: string): Promise<Seal>;
+  /** How a file is other than when it was sealed, in words that say nothing of its content; undefined when it is the same. Throws `MissingFile`. */
+  broken(location: string, seal: Seal): Promise<string | undefined>;
+}
+
+/** By what a file is known. Either is enough: `sha256` of the content (hex), or what the store itself says of it. */
+export interface Seal {
+  readonly bytes: number;
+  readonly sha256?: string;
+  readonly stored?: StoredSeal;
+}
+
+/** S3's own words: an object that is written anew has another `version` and `etag`; `sum` is over the whole content, `algorithm:base64`. */
+export interface StoredSeal {
+  readonly etag: string;
+  readonly version?: string;
+  readonly sum?: string;
 }
 
 export interface Written {
@@ -136,7 +157,7 @@ export interface Pointer {
 export interface LedgerFile {
   readonly files: FileSet;
   /** In the order of `files.locations`. */
-  readonly checksums: readonly { readonly sha256: string; readonly bytes: number }[];
+  readonly checksums: readonly Seal[];
 }
 
 /** The pointer moved under us, or a newer lease holder exists. Nothing was written. */

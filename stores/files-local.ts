@@ -9,6 +9,7 @@ import { BadKey, FileExists, MissingFile } from '../core/store-errors.ts';
 import { appendLines } from './append-log.ts';
 import { errno, syncFolder, told } from './disk.ts';
 import { segmentsOfKey } from './keys.ts';
+import { differenceOf } from './seal.ts';
 import { joinLines, readBytes, readLines } from './line-stream.ts';
 
 /** What else lies in the folder: our databases, and the secrets a person put there. No key may name them. */
@@ -55,6 +56,8 @@ export function localFiles(root: string): Files {
       await rm(pathOf(prefix), { recursive: true, force: true });
     },
     checksum: checksumOf,
+    seal: checksumOf,
+    broken: async (location, seal) => differenceOf(await checksumOf(location), seal),
   };
 }
 

@@ -8,6 +8,7 @@ import { segmentsOfKey } from './keys.ts';
 import { joinLines, splitLines, unpacked } from './line-stream.ts';
 import { isPart, logOf, S3Logs } from './s3-logs.ts';
 import { Objects, Occupied } from './s3-objects.ts';
+import { differenceOf, sizes } from './seal.ts';
 
 export interface S3FilesOptions {
   readonly client: S3Client;
@@ -28,6 +29,19 @@ export function s3Files({ client, bucket, prefix = '' }: S3FilesOptions): Files 
   const objectOf = (key: string): string => {
     if (isPart(key)) throw new BadKey(key, 'the store keeps the parts of a log there');
     return prefix + segmentsOfKey(key).join('/') + (key.endsWith('/') ? '/' : '');
+  };
+
+  const keyIn = (location: string): string => {
+    const at = `s3://${bucket}/`;
+    if (!location.startsWith(at)) throw new MissingFile(location);
+    return location.slice(at.length);
+  };
+  const checksum = async (location: string): ReturnType<Files['checksum']> => {
+    const read = await objects.read(keyIn(location));
+    if (read === undefined) throw new MissingFile(location);
+    const own = sum();
+    for await (const _ of own.through(read.body));
+    return own.end();
   };
 
   return {
@@ -68,13 +82,26 @@ export function s3Files({ client, bucket, prefix = '' }: S3FilesOptions): Files 
       }
       await objects.remove(found);
     },
-    async checksum(location) {
-      const at = `s3://${bucket}/`;
-      const read = location.startsWith(at) ? await objects.read(location.slice(at.length)) : undefined;
-      if (read === undefined) throw new MissingFile(location);
-      const own = sum();
-      for await (const _ of own.through(read.body));
-      return own.end();
+    checksum,
+    async seal(location) {
+      const found = await objects.head(keyIn(location));
+      if (found === undefined) throw new MissingFile(location);
+      const { bytes, etag, version, sum: whole } = found;
+      return { bytes, stored: { etag, ...(version && { version }), ...(whole && { sum: whole }) } };
+    },
+    async broken(location, seal) {
+      const { stored } = seal;
+      // Of a generation that was written before S3 was asked, or that came from another store.
+      if (stored === undefined) return differenceOf(await checksum(location), seal);
+      const found = await objects.head(keyIn(location));
+      if (found === undefined) throw new MissingFile(location);
+      if (found.bytes !== seal.bytes) return sizes(found.bytes, seal.bytes);
+      // Put back from a backup it is another version with another tag; its sum says that it is the same.
+      const same =
+        (stored.version !== undefined && found.version === stored.version) ||
+        found.etag === stored.etag ||
+        (stored.sum !== undefined && found.sum === stored.sum);
+      return same ? undefined : 'was altered';
     },
   };
 }

@@ -6,6 +6,7 @@ import {
   DeleteObjectsCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
   ListObjectsV2Command,
   PutObjectCommand,
   type S3Client,
@@ -25,6 +26,10 @@ export interface StoredObject {
   readonly etag: string;
   readonly bytes: number;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Of a bucket that keeps versions. */
+  readonly version?: string;
+  /** Over the whole content, `algorithm:base64`, as S3 keeps it; only from `head`, and not of objects that have none. */
+  readonly sum?: string;
 }
 
 /** Something stands at the key already, and the write was only for an empty place. Nothing was written. */
@@ -47,8 +52,15 @@ export class Objects {
 
   async head(key: string): Promise<StoredObject | undefined> {
     try {
-      const found = await this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: key }));
-      return { etag: found.ETag ?? '', bytes: found.ContentLength ?? 0, metadata: found.Metadata ?? {} };
+      const found = await this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: key, ChecksumMode: 'ENABLED' }));
+      const sum = sumOf(found);
+      return {
+        etag: found.ETag ?? '',
+        bytes: found.ContentLength ?? 0,
+        metadata: found.Metadata ?? {},
+        ...(found.VersionId && { version: found.VersionId }),
+        ...(sum && { sum }),
+      };
     } catch (error) {
       if (statusOf(error) === 404) return undefined;
       throw this.#told(error);
@@ -229,6 +241,23 @@ export class Objects {
   #told(error: unknown): unknown {
     return toldByAws(error, `The bucket ${this.#bucket}`);
   }
+}
+
+/**
+ * S3 keeps a CRC-64/NVME of every object that came without a sum, Athena's too. A sum of sums (`COMPOSITE`) hangs on how an object was
+ * cut into parts and says nothing of a copy. https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html, read 2026-11-25.
+ */
+function sumOf(found: HeadObjectCommandOutput): string | undefined {
+  if (found.ChecksumType === 'COMPOSITE') return undefined;
+  const sums = {
+    sha256: found.ChecksumSHA256,
+    crc64nvme: found.ChecksumCRC64NVME,
+    crc32c: found.ChecksumCRC32C,
+    crc32: found.ChecksumCRC32,
+    sha1: found.ChecksumSHA1,
+  };
+  const [kept] = Object.entries(sums).filter(([, sum]) => sum !== undefined && !sum.includes('-'));
+  return kept?.join(':');
 }
 
 /** Pieces of exactly `PART` bytes, and a last one of what is left. */

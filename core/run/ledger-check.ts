@@ -15,31 +15,37 @@ export class LedgerDamaged extends Error {
   }
 }
 
-/** Recomputes size and SHA-256 of every file of the current generation. Throws `LedgerDamaged` at the first that differs. */
+/** So many files are looked at together: each is a request where they lie in a bucket. */
+const AT_ONCE = 16;
+
+/** Asks of every file of the current generation whether it is as it was sealed. Throws `LedgerDamaged` for the first that is not. */
 export async function assertLedgerWhole(files: Files, sync: string, pointer: Pointer | null): Promise<void> {
+  const damaged = (what: string): LedgerDamaged => new LedgerDamaged(sync, pointer?.generation ?? '?', what);
   for (const file of ledgerFilesOf(pointer)) {
-    for (const [i, location] of file.files.locations.entries()) {
+    const wrong = await inTurns(file.files.locations, async (location, i) => {
       const name = location.slice(location.lastIndexOf('/') + 1);
-      const expected = file.checksums[i];
-      if (expected === undefined) throw new LedgerDamaged(sync, pointer?.generation ?? '?', `${name} has no checksum`);
-      const found = await files.checksum(location).catch((cause: unknown) => {
-        throw new LedgerDamaged(sync, pointer?.generation ?? '?', `${name} cannot be read (${(cause as Error).name})`);
-      });
-      if (found.bytes !== expected.bytes) {
-        throw new LedgerDamaged(
-          sync,
-          pointer?.generation ?? '?',
-          `${name} has ${found.bytes} bytes, ${expected.bytes} were written`,
-        );
+      const seal = file.checksums[i];
+      if (seal === undefined) return `${name} has no checksum`;
+      try {
+        const what = await files.broken(location, seal);
+        return what && `${name} ${what}`;
+      } catch (cause) {
+        return `${name} cannot be read (${(cause as Error).name})`;
       }
-      if (found.sha256 !== expected.sha256) throw new LedgerDamaged(sync, pointer?.generation ?? '?', `${name} was altered`);
-    }
+    });
+    const first = wrong.find((what) => what !== undefined);
+    if (first !== undefined) throw damaged(first);
   }
 }
 
-/** Files of a ledger with the checksums they are looked at by from now on. */
+/** Files of a ledger with the seals they are looked at by from now on. */
 export async function sealed({ store }: Pick<RunPorts, 'store'>, files: LedgerFile['files']): Promise<LedgerFile> {
-  const checksums = [];
-  for (const location of files.locations) checksums.push(await store.files.checksum(location));
-  return { files, checksums };
+  return { files, checksums: await inTurns(files.locations, (location) => store.files.seal(location)) };
+}
+
+async function inTurns<I, O>(items: readonly I[], work: (item: I, index: number) => Promise<O>): Promise<O[]> {
+  const done: O[] = [];
+  for (let from = 0; from < items.length; from += AT_ONCE)
+    done.push(...(await Promise.all(items.slice(from, from + AT_ONCE).map((item, i) => work(item, from + i)))));
+  return done;
 }

@@ -165,6 +165,31 @@ export function storeContract(name: string, { open, openAgain }: StoreUnderTest)
         expect(await files.exists('no/such.jsonl')).toBe(false);
       });
 
+      it('knows a sealed file again when it was put back, and says how one is other than it was', async () => {
+        const { files } = await begin();
+        const key = 'ledger/vips/meta/01/members.jsonl';
+        const lines = Array.from({ length: 100 }, (_, i) => `member ${i}`);
+        const { location, bytes } = await files.write(key, lines);
+        const seal = await files.seal(location);
+        expect(seal.bytes).toBe(bytes);
+        const replaced = async (by: readonly string[]): Promise<string | undefined> => {
+          await files.remove(key);
+          await files.write(key, by);
+          return (await again()).files.broken(location, JSON.parse(JSON.stringify(seal)) as typeof seal);
+        };
+        expect(await files.broken(location, seal)).toBeUndefined();
+        expect(await replaced(lines)).toBeUndefined();
+        expect(await replaced(lines.with(50, 'member 5O'))).toBe('was altered');
+        expect(await replaced(lines.slice(1))).toBe(`has ${bytes - 9} bytes, ${bytes} were written`);
+        // As generations were sealed before the store was asked.
+        const older = await files.checksum(location);
+        expect(await files.broken(location, older)).toBeUndefined();
+        expect(await files.broken(location, { ...older, sha256: 'f'.repeat(64) })).toBe('was altered');
+        await files.remove(key);
+        await expect(files.seal(location)).rejects.toThrow(MissingFile);
+        await expect(files.broken(location, seal)).rejects.toThrow(MissingFile);
+      });
+
       it('lists by the beginning of a key, removes a whole folder or one file, and never a neighbour with a longer name', async () => {
         const { files } = await begin();
         for (const key of ['ledger/meta/a.jsonl', 'ledger/meta/b/c.jsonl', 'ledger/meta-eu/a.jsonl', 'runs/x.jsonl'])

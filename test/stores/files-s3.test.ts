@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { S3Client } from '@aws-sdk/client-s3';
+import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FileExists, MissingFile, StoreUnavailable } from '../../core/store-errors.ts';
 import { s3Files } from '../../stores/files-s3.ts';
@@ -60,5 +60,29 @@ describe('files in a bucket', () => {
     await expect(receipts.adopt('dt=2026-03-01/01/c.jsonl', files.location('runs/01/none'))).rejects.toThrow(MissingFile);
     await expect(receipts.adopt('dt=2026-03-01/01/c.jsonl', '/somewhere/else')).rejects.toThrow(MissingFile);
     expect(await receipts.list('dt=')).toEqual(['dt=2026-03-01/01/a.jsonl', 'dt=2026-03-01/01/b.jsonl']);
+  });
+
+  it('are sealed and looked at by what S3 keeps of them: nothing of their content is read', async () => {
+    const files = s3Files({ client, bucket: 'state', prefix: 'sluice/' });
+    // As Athena writes: an object that came without a sum.
+    const location = files.location('ledger/vips/meta/01/a1/members/20261125_0.parquet');
+    await client.send(new PutObjectCommand({ Bucket: 'state', Key: location.slice('s3://state/'.length), Body: '123456789' }));
+    const from = server.requests.length;
+    const seal = await files.seal(location);
+    const etag = '"25f9e794323b453885f5181f1b624d0b"';
+    expect(seal).toEqual({
+      bytes: 9,
+      stored: { etag, sum: `crc64nvme:${Buffer.from('ae8b14860a799888', 'hex').toString('base64')}` },
+    });
+    expect(await files.broken(location, seal)).toBeUndefined();
+    // Put back from a backup it has another tag, and another version where there are versions.
+    const back = { ...seal, stored: { ...seal.stored, etag: '"another"', version: 'another' } };
+    expect(await files.broken(location, back)).toBeUndefined();
+    expect(await files.broken(location, { ...back, stored: { ...back.stored, sum: 'crc64nvme:AAAAAAAAAAA=' } })).toBe(
+      'was altered',
+    );
+    expect(await files.broken(location, { ...back, stored: { etag: '"another"' } })).toBe('was altered');
+    expect(await files.broken(location, { ...seal, bytes: 10 })).toBe('has 9 bytes, 10 were written');
+    expect(server.requests.slice(from).filter((request) => !request.startsWith('HEAD '))).toEqual([]);
   });
 });
