@@ -50,6 +50,7 @@ async function without(
   clean: Map<string, LedgerFile>,
 ): Promise<LedgerFile> {
   const file = pointer[what];
+  if (file.files.locations.length === 0) return file;
   const name = file.files.locations.join();
   const known = clean.get(name);
   if (known !== undefined) return known;

@@ -18,7 +18,7 @@ import { sealed } from './ledger-check.ts';
 import { closeLog } from './outcome-log.ts';
 import type { CommitInput, Failure, OutcomeCounts, RunPorts, Shard, SyncResult, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
-import { ledgerRelation, linesRelation, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
+import { ledgerRelation, linesRelation, NO_FILE, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
 
 /**
  * Generation n+1 = generation n (+) outcomes (law 2), written under a new name, then the pointer moved by compare-and-swap under the
@@ -40,7 +40,7 @@ export function commitTask(ports: RunPorts): Tasks['commit'] {
     const answered = outcomes.answered > 0 || (silent && input.failure === undefined);
     const receipts = await receiptsOf(ports, input, relations, { answers: outcomes.answers, committed: answered });
     if (answered && pointer?.generation !== run) {
-      pointer = await writeGeneration(ports, input, relations, held.lease.fence);
+      pointer = await writeGeneration(ports, input, relations, { fence: held.lease.fence, rejected: outcomes.counts.rejected });
       await store.pointers.move(sync, plan.version, pointer);
     }
     await store.leases.release(held.lease);
@@ -141,20 +141,24 @@ async function writeGeneration(
   ports: RunPorts,
   input: CommitInput,
   relations: DeliveryRelations,
-  fence: number,
+  { fence, rejected }: { readonly fence: number; readonly rejected: number },
 ): Promise<Pointer> {
   const { run, audience, tick, plan } = input;
   const attempt = attemptOf(ports);
   const at = (name: string): string =>
     ports.store.files.location(`ledger/${audience}/${plan.destination}/${run}/${attempt}/${name}`);
   const members = await sealed(ports, await ports.warehouse.materialize(generationQuery(relations, tick), at('members')));
-  const rejections = await sealed(
-    ports,
-    await ports.warehouse.materialize(
-      input.snapshot.files.locations.length === 0 ? rejectionsLeftQuery(relations) : rejectionsQuery(plan.index, relations),
-      at('rejections'),
-    ),
-  );
+  // Nothing was rejected before and nothing now: what was sent need not be looked through for it.
+  const none = rejected === 0 && (plan.rejections?.files.rows ?? 0) === 0;
+  const rejections = none
+    ? NO_FILE
+    : await sealed(
+        ports,
+        await ports.warehouse.materialize(
+          input.snapshot.files.locations.length === 0 ? rejectionsLeftQuery(relations) : rejectionsQuery(plan.index, relations),
+          at('rejections'),
+        ),
+      );
   return {
     generation: run,
     version: plan.version + 1,

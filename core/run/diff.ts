@@ -16,10 +16,18 @@ import {
   removesQuery,
   resendQuery,
   stayedQuery,
-  touchedQuery,
-  touchedSeedQuery,
 } from '../sql/delta.ts';
 import { movedCountQuery, survivorsQuery } from '../sql/merges.ts';
+import {
+  aboutQuery,
+  NEAR_COLUMNS,
+  nearQuery,
+  ROUNDS,
+  TOUCHED_COLUMNS,
+  touchedCountQuery,
+  touchedQuery,
+  touchedSeedQuery,
+} from '../sql/near.ts';
 import { assertLedgerWhole, sealed } from './ledger-check.ts';
 import type { RunPorts, Shard, SyncCounts, SyncPlan, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
@@ -37,8 +45,8 @@ import {
 /** Rows a shard is aimed at: small enough for one worker's quarter of an hour, large enough to be worth its start. */
 const ROWS_PER_SHARD = 250_000;
 const MAX_SHARDS = 64;
-/** Rounds in which members who share identifiers are looked for (law 6). A household is found in one or two. */
-const MAX_ROUNDS = 8;
+/** Queries of two rounds each in which members who share identifiers are looked for (law 6). A household is found in one or two rounds. */
+const MAX_QUERIES = 8 / ROUNDS;
 
 /** A line of `payloadQuery`. */
 interface Payload {
@@ -93,11 +101,25 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
     const returned = await returnedFor(store.documents, ports.connectors, ports.memberKey, (members) =>
       survivorsOf(ports, moved, members, `${prefix}/keepers.jsonl`),
     );
+    // Of the ledger's wide columns, and of the snapshot's, what the rest needs is read once; nothing of the ledger where it holds no candidate.
+    const held = tally.heldCandidates > 0;
+    const near =
+      held && membership === 'identifier'
+        ? relationOf(await warehouse.materialize(nearQuery({ ledger: base.ledger, going: candidates }), at('near')), NEAR_COLUMNS)
+        : undefined;
+    const about =
+      near === undefined
+        ? base.snapshot
+        : snapshotRelation({
+            files: await warehouse.materialize(aboutQuery(index, { snapshot: base.snapshot, candidates, near }), at('about')),
+          });
     const shards = shardsFor(tally.toPrepare);
     const upserts: Shard[] = [];
     const rawRemoves: string[] = [];
     if (tally.toPrepare > 0) {
-      const payload = await warehouse.unload(payloadQuery(index, shards, { ...base, candidates }), at('payload'), shards);
+      const old = { ledger: held ? base.ledger : ledgerRelation(null), ...(near && { near }) };
+      const query = payloadQuery(index, shards, { ...base, ...old, snapshot: about, candidates });
+      const payload = await warehouse.unload(query, at('payload'), shards);
       for (const [i, files] of payload.entries()) {
         const removes: string[] = [];
         const name = String(i).padStart(2, '0');
@@ -110,17 +132,15 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
     }
 
     const raw = linesRelation(rawRemoves, REMOVE_LINE_COLUMNS);
-    const removes = await warehouse.materialize(
-      removesQuery(membership, { raw_removes: raw, ledger: base.ledger }),
-      at('removes'),
-    );
+    const removes = await warehouse.materialize(removesQuery({ raw_removes: raw, ...(near && { near }) }), at('removes'));
     const removeRelation = relationOf(removes, REMOVE_LINE_COLUMNS);
     const removeShards =
       removes.rows === 0 ? [] : await unloadShards(ports, removeRelation, shardsFor(removes.rows), `${prefix}/remove-shards`);
-    if (membership === 'identifier' && removeShards.length > 0) {
-      const touched = await touchedMembers(ports, removeRelation, base.ledger, at);
+    if (near !== undefined && removeShards.length > 0) {
+      const touched = await touchedMembers(ports, removeRelation, near, at);
       if (touched !== null) {
-        const again = await warehouse.unload(resendQuery(index, 1, { ...base, touched, candidates }), at('resend'), 1);
+        const query = resendQuery(index, 1, { snapshot: about, near, touched, candidates });
+        const again = await warehouse.unload(query, at('resend'), 1);
         const key = `${prefix}/upserts/resend.jsonl.gz`;
         const written = await store.files.write(key, resend(ports, resolved, again, tally));
         if (written.lines > 0) upserts.push({ key, log: `${key}.log`, rows: written.lines });
@@ -203,18 +223,17 @@ async function* linesOf(ports: RunPorts, set: FileSet): AsyncIterable<string> {
 
 /** Everyone who shares an identifier, over however many corners, with somebody who loses one. Null when that is nobody else. */
 export async function touchedMembers(
-  ports: RunPorts,
+  { warehouse }: Pick<RunPorts, 'warehouse'>,
   removes: Relation,
-  ledger: Relation,
+  near: Relation,
   at: (name: string) => string,
 ): Promise<Relation | null> {
-  let touched = relationOf(await ports.warehouse.materialize(touchedSeedQuery(removes), at('touched-0')), { member: 'varchar' });
+  let touched = relationOf(await warehouse.materialize(touchedSeedQuery(removes), at('touched-0')), TOUCHED_COLUMNS);
   const seeds = touched.files.rows;
-  for (let round = 1; round <= MAX_ROUNDS; round++) {
-    const next = await ports.warehouse.materialize(touchedQuery({ touched, ledger }), at(`touched-${round}`));
-    const stable = next.rows === touched.files.rows;
-    touched = relationOf(next, { member: 'varchar' });
-    if (stable) break;
+  for (let query = 1; query <= MAX_QUERIES; query++) {
+    touched = relationOf(await warehouse.materialize(touchedQuery({ touched, near }), at(`touched-${query}`)), TOUCHED_COLUMNS);
+    const [row] = await warehouse.rows(touchedCountQuery(touched));
+    if (count(row?.['late']) === 0) break;
   }
   return touched.files.rows === seeds ? null : touched;
 }

@@ -1,7 +1,10 @@
 import { DAYS_KEPT, dayOf, type Linkage, type LinkageDay, linkageOf, linkageSpikes, nextDay } from '../linkage.ts';
 import type { Relation } from '../ports.ts';
+import { customersOf } from '../sql/audience.ts';
+import { identifierColumns, SLOTS } from '../sql/identifiers.ts';
 import { linkageQuery } from '../sql/linkage.ts';
 import type { RunPorts, SnapshotLinkage } from './ports.ts';
+import { syncKey } from './ports.ts';
 import { resolveSync } from './relations.ts';
 
 /** Kind of the documents that keep what is usual, one a day, by the day's name. */
@@ -25,9 +28,7 @@ export async function measureLinkage(
   { moved, merged }: { readonly moved: Relation | null; readonly merged: number | null },
 ): Promise<SnapshotLinkage | undefined> {
   const { workspace, warehouse, store } = ports;
-  const namespaces = destinations.flatMap((to) => resolveSync(ports, audience, to).namespaces);
-  const wanted = [...new Set(namespaces)].filter((name) => name !== 'external_id');
-  const query = linkageQuery(workspace, wanted, moved);
+  const query = linkageQuery(workspace, namespacesOf(ports, audience, destinations), moved);
   if (query === null && merged === null) return undefined;
   const rows = query === null ? [] : await warehouse.rows(query);
   const now = linkageOf(
@@ -47,6 +48,31 @@ export async function measureLinkage(
     workspace.identity.linkage,
   );
   return { now, spikes };
+}
+
+function namespacesOf(ports: RunPorts, audience: string, destinations: readonly string[]): readonly string[] {
+  const namespaces = destinations.flatMap((to) => resolveSync(ports, audience, to).namespaces);
+  return [...new Set(namespaces)].filter((name) => name !== 'external_id');
+}
+
+/**
+ * What the linkage tells the snapshot, so that it looks at the tables once: whether nobody has more identifiers than a row has room for, and
+ * whether the audience was most of the customers the last time. By counts of the same run, and on the safe side where they do not say.
+ */
+export async function shapeOf(
+  ports: RunPorts,
+  { audience, destinations }: Omit<Asked, 'tick'>,
+  linkage: Linkage | undefined,
+  moved: Relation | null,
+): Promise<{ readonly few: boolean; readonly broad: boolean }> {
+  const found = Object.values(linkage?.namespaces ?? {});
+  const columns = identifierColumns(customersOf(ports.workspace), namespacesOf(ports, audience, destinations)).length;
+  // A survivor may have the columns of every row that was merged into theirs.
+  const most = found.reduce((sum, one) => sum + one.most, 0) + (moved === null || columns === 0 ? columns : Infinity);
+  const customers = Math.max(0, ...found.map((one) => one.customers));
+  const pointers = await Promise.all(destinations.map((to) => ports.store.pointers.get(syncKey(audience, to))));
+  const members = Math.max(0, ...pointers.map((pointer) => pointer?.members.files.rows ?? 0));
+  return { few: most <= SLOTS, broad: customers > 0 && members * 2 >= customers };
 }
 
 /** Counts a run among what is usual: one that was not held, or that a person approved. */

@@ -4,7 +4,7 @@ import { DECISION_COLUMNS } from '../sql/decisions.ts';
 import { movedQuery } from '../sql/merges.ts';
 import { type BareSpec, decisionsQuery, type SnapshotSpec, snapshotQuery } from '../sql/snapshot.ts';
 import { attemptOf } from './diff.ts';
-import { measureLinkage } from './linkage.ts';
+import { measureLinkage, shapeOf } from './linkage.ts';
 import type { PolicyVersions, RunDocument, RunPorts, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
 import {
@@ -28,13 +28,15 @@ export function materializeTask(ports: RunPorts): Tasks['materialize'] {
     const ledgers = await ledgersOf(ports, audience, destinations);
     const prefix = `runs/${run}/snapshot/${attemptOf(ports)}`;
     const { spec, moved } = await wholeSpec(ports, snapshotSpec(ports, audience, destinations, tick, ledgers), prefix);
-    const files = await ports.warehouse.materialize(snapshotQuery(spec), ports.store.files.location(`${prefix}/members`));
     const merges = ports.workspace.tables.some(({ role }) => role === 'identity-changes');
     const linkage = await measureLinkage(
       ports,
       { audience, destinations, tick },
-      { moved: moved && movedRelation(moved), merged: merges ? (moved?.rows ?? 0) : null },
+      { moved: spec.moved, merged: merges ? (moved?.rows ?? 0) : null },
     );
+    const shape = await shapeOf(ports, { audience, destinations }, linkage?.now, spec.moved);
+    const query = snapshotQuery({ ...spec, ...shape });
+    const files = await ports.warehouse.materialize(query, ports.store.files.location(`${prefix}/members`));
     const [row] = await ports.warehouse.rows({
       sql: 'SELECT count(*) AS n FROM snapshot WHERE matched',
       relations: { snapshot: snapshotRelation({ files }) },

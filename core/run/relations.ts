@@ -62,6 +62,9 @@ export const mostOf = ({ accepts, namespaces }: Resolved): Readonly<Record<strin
 
 const EMPTY: FileSet = { format: 'parquet', locations: [], rows: 0, bytes: 0 };
 
+/** What a ledger has that has no rows. */
+export const NO_FILE: LedgerFile = { files: EMPTY, checksums: [] };
+
 export const ledgerRelation = (file: LedgerFile | null | undefined): Relation => ({
   files: file?.files ?? EMPTY,
   columns: LEDGER_COLUMNS,

@@ -4,6 +4,7 @@ import { estimate } from '../delivery/estimate.ts';
 import { WITHHELD } from '../delta.ts';
 import type { Relation } from '../ports.ts';
 import { REMOVE_LINE_COLUMNS, removesQuery } from '../sql/delta.ts';
+import { NEAR_COLUMNS, nearQuery } from '../sql/near.ts';
 import { ulid } from '../ulid.ts';
 import { commitTask } from './commit.ts';
 import { beginTask, deliverTask, finishTask } from './deliver.ts';
@@ -103,14 +104,18 @@ async function planRemoval(ports: RunPorts, run: string, { audience, destination
     at('raw-removes'),
   );
   if (raw.rows === 0) return undefined;
-  const { membership } = resolved.connector;
+  // When everybody goes nobody is left who could share anything.
+  const near =
+    resolved.connector.membership === 'identifier' && who !== 'all'
+      ? relationOf(await warehouse.materialize(nearQuery({ ledger, going: who }), at('near')), NEAR_COLUMNS)
+      : undefined;
   const removes = await warehouse.materialize(
-    removesQuery(membership, { raw_removes: relationOf(raw, REMOVE_LINE_COLUMNS), ledger }),
+    removesQuery({ raw_removes: relationOf(raw, REMOVE_LINE_COLUMNS), ...(near && { near }) }),
     at('removes'),
   );
   const going = relationOf(removes, REMOVE_LINE_COLUMNS);
   const removeShards = await unloadShards(ports, going, shardsFor(removes.rows), `${prefix}/remove-shards`);
-  const touched = membership === 'identifier' && removeShards.length > 0 ? await touchedMembers(ports, going, ledger, at) : null;
+  const touched = near !== undefined && removeShards.length > 0 ? await touchedMembers(ports, going, near, at) : null;
   const reasons = await warehouse.rows({
     sql: 'SELECT why, count(*) AS n FROM raw GROUP BY why',
     relations: { raw: relationOf(raw, REMOVE_LINE_COLUMNS) },

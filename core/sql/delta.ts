@@ -1,11 +1,12 @@
 import type { Mode } from '../model.ts';
 import type { Query, Relation } from '../ports.ts';
 import { NO_TEXTS } from './literal.ts';
+import { NEAR_MEMBERS } from './near.ts';
 import { demandedSql } from './stops.ts';
 
 /**
  * The SQL of a diff, in three passes (docs/adr/0003): `candidatesQuery` compares keys and hashes, narrow columns only;
- * `payloadQuery` fetches what changed; after normalisation in TypeScript `removesQuery` and `touchedQuery` apply law 6.
+ * `payloadQuery` fetches what changed; after normalisation in TypeScript `removesQuery` and the queries of near.ts apply law 6.
  * All of it reads our own files, never an activation table, so one run sees one state of the world.
  */
 
@@ -123,11 +124,16 @@ const shardOf = (member: string, shards: number): string =>
 /**
  * What TypeScript needs of every candidate that may be sent or removed: `k`, `op`, `why`, `h`, raw identifiers `raw`, traits `t`,
  * consent `c`, evidence `e`, `country`, `old`, the identifiers as sent, and where merges are told the ids they were `formerly`. Of who is removed nothing is fetched but the evidence. Sharded.
+ * What the ledger says of them is taken from `near` where that is there, which is a small part of it.
  *
  * The condition on `op` stands inside the equality: beside it, DuckDB would compare every candidate with every row of the snapshot.
  */
-export function payloadQuery(sync: number, shards: number, relations: DiffRelations & { readonly candidates: Relation }): Query {
-  const { snapshot, ledger, candidates, moved } = relations;
+export function payloadQuery(
+  sync: number,
+  shards: number,
+  relations: Pick<DiffRelations, 'snapshot' | 'ledger' | 'moved'> & { readonly candidates: Relation; readonly near?: Relation },
+): Query {
+  const { snapshot, ledger, near, candidates, moved } = relations;
   const formerly = moved
     ? `\nLEFT JOIN (SELECT survivor, array_agg(from_id ORDER BY from_id) AS ids FROM moved GROUP BY survivor) f ON f.survivor = c.member`
     : '';
@@ -136,9 +142,9 @@ export function payloadQuery(sync: number, shards: number, relations: DiffRelati
   ${shardOf('c.member', shards)} AS shard
 FROM candidates c
 LEFT JOIN snapshot s ON s.member = CASE WHEN c.op IN ('add', 'update', 'holdout', 'rollout') OR c.reason <> 'left' THEN c.member END
-LEFT JOIN ledger l ON l.member = c.member${formerly}
+LEFT JOIN ${near === undefined ? 'ledger' : NEAR_MEMBERS} l ON l.member = c.member${formerly}
 WHERE c.op IN ('add', 'update', 'remove', 'holdout', 'rollout')`;
-  return { sql, relations: { snapshot, ledger, candidates, ...(moved && { moved }) } };
+  return { sql, relations: { snapshot, ...(near === undefined ? { ledger } : { near }), candidates, ...(moved && { moved }) } };
 }
 
 /** RemoveLine as written by normalisation. */
@@ -156,25 +162,18 @@ export const UPSERT_LINE_COLUMNS = {
 export const LOG_COLUMNS = { n: 'bigint', k: 'varchar', o: 'varchar', r: 'varchar' } as const;
 
 /**
- * The removes to send, RemoveLine columns, `ids` empty where nothing is left to send. For `identifier` membership a value stays while
- * the ledger has more holders of it than lose it now (law 6). Only ledger rows count as holders: a member who is being added may be
+ * The removes to send, RemoveLine columns, `ids` empty where nothing is left to send. With `near` (for a list of identifiers) a value stays
+ * while the ledger has more holders of it than lose it now (law 6). Only ledger rows count as holders: a member who is being added may be
  * refused, and then nobody would own the value.
  */
-export function removesQuery(
-  membership: 'member' | 'identifier',
-  relations: { readonly raw_removes: Relation; readonly ledger: Relation },
-): Query {
-  if (membership === 'member')
-    return { sql: 'SELECT k, ids, why, e FROM raw_removes', relations: { raw_removes: relations.raw_removes } };
+export function removesQuery({ raw_removes, near }: { readonly raw_removes: Relation; readonly near?: Relation }): Query {
+  if (near === undefined) return { sql: 'SELECT k, ids, why, e FROM raw_removes', relations: { raw_removes } };
   const sql = `WITH losing AS (
   SELECT r.k AS k, u.value AS value FROM raw_removes r CROSS JOIN UNNEST(r.ids) AS u(value)
 ), losers AS (
   SELECT value, count(*) AS n FROM losing GROUP BY value
 ), holders AS (
-  SELECT h.value AS value, count(*) AS n
-  FROM (SELECT u.value AS value FROM ledger l CROSS JOIN UNNEST(l.identifiers) AS u(value)) h
-  JOIN losers ON losers.value = h.value
-  GROUP BY h.value
+  SELECT value, max(holders) AS n FROM near GROUP BY value
 ), going AS (
   SELECT l.k AS k, array_agg(l.value ORDER BY l.value) AS ids
   FROM losing l JOIN losers ON losers.value = l.value LEFT JOIN holders h ON h.value = l.value
@@ -182,30 +181,13 @@ export function removesQuery(
   GROUP BY l.k
 )
 SELECT r.k AS k, coalesce(g.ids, ${NO_TEXTS}) AS ids, r.why AS why, r.e AS e FROM raw_removes r LEFT JOIN going g ON g.k = r.k`;
-  return { sql, relations };
+  return { sql, relations: { raw_removes, near } };
 }
 
 /** The removes with something to send, sharded. */
 export const removeShardsQuery = (shards: number, removes: Relation): Query => ({
   sql: `SELECT k, ids, why, e, ${shardOf('k', shards)} AS shard FROM removes WHERE cardinality(ids) > 0`,
   relations: { removes },
-});
-
-/** First round of law 6's second half: the members who lose an identifier at the platform. Column `member`. */
-export const touchedSeedQuery = (removes: Relation): Query => ({
-  sql: 'SELECT k AS member FROM removes WHERE cardinality(ids) > 0',
-  relations: { removes },
-});
-
-/** One more round: all ledger members who share an identifier with a touched one. Column `member`; grows until it is stable. */
-export const touchedQuery = (relations: { readonly touched: Relation; readonly ledger: Relation }): Query => ({
-  sql: `WITH reach AS (
-  SELECT DISTINCT u.value AS value FROM touched t JOIN ledger l ON l.member = t.member CROSS JOIN UNNEST(l.identifiers) AS u(value)
-)
-SELECT DISTINCT h.member AS member
-FROM (SELECT l.member AS member, u.value AS value FROM ledger l CROSS JOIN UNNEST(l.identifiers) AS u(value)) h
-JOIN reach ON reach.value = h.value`,
-  relations,
 });
 
 /**
@@ -218,7 +200,7 @@ export function resendQuery(
   shards: number,
   relations: {
     readonly touched: Relation;
-    readonly ledger: Relation;
+    readonly near: Relation;
     readonly candidates: Relation;
     readonly snapshot: Relation;
   },
@@ -226,7 +208,7 @@ export function resendQuery(
   const sql = `SELECT l.member AS k, 'update' AS op, l.hash AS h, l.identifiers AS ids, s.traits_${sync} AS t, s.consent_${sync} AS c, s.evidence_${sync} AS e,
   ${shardOf('l.member', shards)} AS shard
 FROM touched t
-JOIN ledger l ON l.member = t.member
+JOIN ${NEAR_MEMBERS} l ON l.member = t.member
 JOIN snapshot s ON s.member = l.member
 LEFT JOIN candidates c ON c.member = l.member
 WHERE c.member IS NULL AND s.matched AND s.withheld_${sync} IS NULL AND NOT s.holdout`;

@@ -26,10 +26,27 @@ export const gateQueries = (
   tables.map((table) => ({ table, query: gateQuery(table, tick) }));
 
 export function gateQuery(table: Table, tick: number): Query {
-  const counts = checksOf(table, tick).map(({ sql }, i) => `${sql} AS c${i}`);
+  const checks = checksOf(table, tick);
+  const from = `${quoteTable(table.physicalName)} t`;
+  const unique = checks.find((check) => check.unique !== undefined)?.unique;
+  const tables = [table];
+  if (unique === undefined) {
+    const counts = checks.map((check, i) => `${aloneSql(table, check)} AS c${i}`);
+    return { sql: `SELECT ${['count(*) AS n', ...counts].join(',\n  ')}\nFROM ${from}`, tables };
+  }
+  // Rows are grouped by the column that must be unique, and counted on the way: what is asked of the others costs no second look at it.
+  const inner = checks.flatMap(({ sql, unique: other }, i) => (other === undefined ? [`${sql} AS c${i}`] : []));
+  const outer = checks.map((check, i) => {
+    if (check.unique === unique) return `count(CASE WHEN g.id IS NOT NULL AND g.n > 1 THEN 1 END) AS c${i}`;
+    return `${check.unique === undefined ? `${check.newest ? 'max' : 'sum'}(g.c${i})` : aloneSql(table, check)} AS c${i}`;
+  });
   return {
-    sql: `SELECT ${['count(*) AS n', ...counts].join(',\n  ')}\nFROM ${quoteTable(table.physicalName)} t`,
-    tables: [table],
+    sql: `SELECT ${['sum(g.n) AS n', ...outer].join(',\n  ')}
+FROM (
+  SELECT ${[`t.${quoteName(unique)} AS id`, 'count(*) AS n', ...inner].join(',\n    ')}
+  FROM ${from} GROUP BY t.${quoteName(unique)}
+) g`,
+    tables,
   };
 }
 
@@ -114,8 +131,11 @@ export interface QualityFinding {
 }
 
 interface Check {
-  /** An aggregate over `t`: a count, or epoch milliseconds. */
+  /** An aggregate over `t`: a count, or where it is the `newest` epoch milliseconds. Not of a check that a column is `unique`. */
   readonly sql: string;
+  readonly newest?: boolean;
+  /** The check counts how many values this column has more than once. */
+  readonly unique?: string;
   /** The message when it is wrong; `n` rows in all. */
   readonly judge: (count: number | null, n: number) => string | undefined;
 }
@@ -143,7 +163,8 @@ function identityChecks(table: Table): readonly Check[] {
         count ? `${some(count)} of "${table.name}" ${count === 1 ? 'has' : 'have'} no ${column.name}.` : undefined,
     },
     {
-      sql: duplicatesSql(table, column.name),
+      sql: '',
+      unique: column.name,
       judge: (count) =>
         count
           ? `${count.toLocaleString('en-US')} ${count === 1 ? 'value' : 'values'} of "${table.name}.${column.name}" ${count === 1 ? 'is' : 'are'} there more than once.`
@@ -152,9 +173,11 @@ function identityChecks(table: Table): readonly Check[] {
   ];
 }
 
-/** How many values a column has more than once. Grouped, not count(DISTINCT), which engines keep in memory. */
-const duplicatesSql = (table: Table, column: string): string =>
-  `(SELECT count(*) FROM (SELECT 1 AS one FROM ${quoteTable(table.physicalName)} d WHERE d.${quoteName(column)} IS NOT NULL GROUP BY d.${quoteName(column)} HAVING count(*) > 1) g)`;
+/** A check by itself. Values that are there more than once are grouped, not count(DISTINCT), which engines keep in memory. */
+const aloneSql = (table: Table, { sql, unique: column }: Check): string =>
+  column === undefined
+    ? sql
+    : `(SELECT count(*) FROM (SELECT 1 AS one FROM ${quoteTable(table.physicalName)} d WHERE d.${quoteName(column)} IS NOT NULL GROUP BY d.${quoteName(column)} HAVING count(*) > 1) g)`;
 
 function requiredChecks(table: Table): readonly Check[] {
   const id = table.role === 'customers' ? table.fields['customer_id'] : undefined;
@@ -178,6 +201,7 @@ function freshnessChecks(table: Table, tick: number): readonly Check[] {
   return [
     {
       sql: `max(${millisecondsOf(`t.${quoteName(column.name)}`, column)})`,
+      newest: true,
       judge: (newest) => {
         const limit = `the contract allows ${durationText(freshness.maxAge)}`;
         if (newest === null) return `"${table.name}.${column.name}" has no value to tell its age by; ${limit}.`;
@@ -220,7 +244,8 @@ function qualityCheck(table: Table, rule: QualityRule): Check {
       };
     case 'unique':
       return {
-        sql: duplicatesSql(table, rule.column),
+        sql: '',
+        unique: rule.column,
         judge: (count) =>
           count
             ? `${count.toLocaleString('en-US')} ${count === 1 ? 'value' : 'values'} of "${table.name}.${rule.column}" ${count === 1 ? 'is' : 'are'} there more than once.`

@@ -8,7 +8,7 @@ import { usableRows } from './retention.ts';
  * A customer's identifiers as one row, best first. Not an `array_agg`: engines keep its lists in memory, a window sorts and spills.
  * The first SLOTS are side by side, the rest, which hardly anybody has, are gathered.
  */
-const SLOTS = 6;
+export const SLOTS = 6;
 
 /** White space by Unicode's definition: a value of nothing else is no identifier. Trimming the others is core's, after SQL. */
 const WHITE_SPACE =
@@ -38,6 +38,8 @@ export interface IdentifierSource {
     | undefined;
   /** Relation `customer_id` to which the work can be limited. */
   readonly wanted?: string | undefined;
+  /** That nobody has more identifiers than SLOTS is known: the rest is not looked for, which is two looks at the tables. */
+  readonly few?: boolean | undefined;
   /** Relation of merged ids, columns MOVED_COLUMNS of core/sql/merges.ts: an id stands for its survivor then. */
   readonly moved?: string | undefined;
 }
@@ -107,16 +109,7 @@ export function identifierExpressions(source: IdentifierSource): readonly string
     FROM (
       ${union}
     ) i${join}${where([...only, ...usable])}`;
-  return [
-    ...(consents === undefined || refused === undefined ? [] : [refusedExpression(source, rows, consents.relation, refused)]),
-    `${NUMBERED} AS (
-  SELECT * FROM (
-    SELECT i.customer_id, ${slots.join(', ')}, row_number() ${window} AS n
-    FROM (
-    ${entries(limits)}
-    ) i
-  ) i WHERE i.n = 1
-)`,
+  const rest = [
     // Who they are is found without sorting, and without looking at values: a few too many do no harm.
     `${MANY} AS (
   SELECT i.customer_id FROM (
@@ -134,6 +127,18 @@ export function identifierExpressions(source: IdentifierSource): readonly string
     ) i
   ) i WHERE i.n > ${SLOTS} GROUP BY i.customer_id
 )`,
+  ];
+  return [
+    ...(consents === undefined || refused === undefined ? [] : [refusedExpression(source, rows, consents.relation, refused)]),
+    `${NUMBERED} AS (
+  SELECT * FROM (
+    SELECT i.customer_id, ${slots.join(', ')}, row_number() ${window} AS n
+    FROM (
+    ${entries(limits)}
+    ) i
+  ) i WHERE i.n = 1
+)`,
+    ...(source.few === true ? [] : rest),
   ];
 }
 
@@ -284,7 +289,10 @@ export const identifierColumns = (
 export const identifierJoins = (source: IdentifierSource, customerId: string): readonly string[] =>
   rowsOf(source).length === 0
     ? []
-    : [`LEFT JOIN ${NUMBERED} i ON i.customer_id = ${customerId} `, `LEFT JOIN ${REST} o ON o.customer_id = ${customerId}`];
+    : [
+        `LEFT JOIN ${NUMBERED} i ON i.customer_id = ${customerId} `,
+        ...(source.few === true ? [] : [`LEFT JOIN ${REST} o ON o.customer_id = ${customerId}`]),
+      ];
 
 /** Which identifiers a sync sends. */
 export interface Selection {
@@ -349,7 +357,7 @@ function slotsSql(source: IdentifierSource, run: readonly string[], { consent }:
       ? `coalesce(i.entry_${slot}, '')`
       : `CASE WHEN ${conditions.join(' AND ')} THEN i.entry_${slot} ELSE '' END`;
   });
-  const rest = restColumns(source)
+  const rest = (source.few === true ? [] : restColumns(source))
     .filter((column) => tags.includes(column.tag) && column.purpose === consent?.purpose)
     .map(({ name, level }) => {
       const all = `coalesce(o.${name}, ${NO_TEXTS})`;

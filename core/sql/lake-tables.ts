@@ -8,6 +8,7 @@ import {
   UPSERT_LINE_COLUMNS,
 } from './delta.ts';
 import { MOVED_COLUMNS } from './merges.ts';
+import { NEAR_COLUMNS, TOUCHED_COLUMNS } from './near.ts';
 import { RECEIPT_COLUMNS } from './receipts.ts';
 import { SIGNAL_COLUMNS } from './signals.ts';
 import { SNAPSHOT_COLUMNS } from './snapshot-columns.ts';
@@ -44,6 +45,8 @@ export const LAKE_COLUMNS: Readonly<Record<string, string>> = {
   ...UPSERT_LINE_COLUMNS,
   ...LOG_COLUMNS,
   ...MOVED_COLUMNS,
+  ...NEAR_COLUMNS,
+  ...TOUCHED_COLUMNS,
   ...RECEIPT_COLUMNS,
   ...SNAPSHOT_COLUMNS,
   ...SIGNAL_COLUMNS,

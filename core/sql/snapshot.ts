@@ -44,6 +44,10 @@ export interface SnapshotSpec {
    * wherever it is named, and this query names it all over.
    */
   readonly moved: Relation | null;
+  /** Nobody has more identifiers than a person's row has room for (SLOTS): the few who might are not looked for. */
+  readonly few?: boolean;
+  /** Most customers are in the audience: nothing is limited to whom the rule matches, which would only be another look at the rule. */
+  readonly broad?: boolean;
   /** What consent strings say (core/run/signals.ts); without it every string refuses the purposes whose policies read them. */
   readonly signals?: Relation;
   /** What `decisionsQuery` found; null where it is null, and where the query is only looked at: it has the decisions in itself then. */
@@ -111,6 +115,7 @@ export function snapshotQuery(spec: SnapshotSpec): Query {
     tick,
     consents: consent.levels ? { relation: LEVELS, purposes: consent.purposes.length, refused: consent.refusals() } : undefined,
     wanted: wanted && WANTED,
+    few: spec.few,
     moved,
   };
   const traits = new Map(spec.syncs.flatMap((sync) => sync.traits.map((column) => [column.name, column] as const)));
@@ -239,7 +244,7 @@ function peopleOf(spec: Omit<SnapshotSpec, 'decisions'>) {
   const alive = moved === undefined ? [] : ['(g.from_id IS NULL OR g.stands)'];
   const only = one === undefined ? matched : `${customerId} = ${quoteText(one)}`;
   const wanted =
-    one !== undefined || (narrow && !looked)
+    one !== undefined || (narrow && !looked && spec.broad !== true)
       ? `${WANTED} AS (SELECT ${customerId} AS customer_id FROM ${usableRows(customers, tick)} c${survivors}${whereOf([only, ...alive])})`
       : undefined;
   const consent = new Purposes(

@@ -13,12 +13,19 @@ import {
   REJECTION_COLUMNS,
   REMOVE_LINE_COLUMNS,
   removesQuery,
-  touchedQuery,
-  touchedSeedQuery,
+  resendQuery,
   UPSERT_LINE_COLUMNS,
 } from '../../../core/sql/delta.ts';
 import { generationQuery, rejectionsQuery } from '../../../core/sql/ledger.ts';
 import { NO_TEXTS } from '../../../core/sql/literal.ts';
+import {
+  NEAR_COLUMNS,
+  nearQuery,
+  TOUCHED_COLUMNS,
+  touchedCountQuery,
+  touchedQuery,
+  touchedSeedQuery,
+} from '../../../core/sql/near.ts';
 import { openDuckDb } from '../../../warehouses/duckdb.ts';
 
 let dir: string;
@@ -211,12 +218,49 @@ describe('law 6: a shared identifier stays while anyone entitled still holds it'
       { m: 'c', ids: ['phone:3'] },
       { m: 'd', ids: ['email:d'] },
     ]);
+  /** What the queries of a delta are told of a ledger, when those members are in it. */
+  const nearOf = async (ledger: Relation, going: readonly string[]): Promise<Relation> => ({
+    files: await warehouse.materialize(
+      nearQuery({
+        ledger,
+        going: await rows(
+          { member: 'varchar' },
+          going.map((member) => [member]),
+        ),
+      }),
+      join(dir, `near-${made++}`),
+    ),
+    columns: NEAR_COLUMNS,
+  });
   const removed = async (lines: readonly [string, string[], string][]) => {
-    const raw = await removesOf(lines);
-    return sorted(await warehouse.rows(removesQuery('identifier', { raw_removes: raw, ledger: await household() })), 'k').map(
-      (row) => [row['k'], row['ids'], row['why']],
+    const near = await nearOf(
+      await household(),
+      lines.map(([member]) => member),
     );
+    return sorted(await warehouse.rows(removesQuery({ raw_removes: await removesOf(lines), near })), 'k').map((row) => [
+      row['k'],
+      row['ids'],
+      row['why'],
+    ]);
   };
+
+  it('finds in the ledger all of who is in the delta, and of the others only what somebody else holds too', async () => {
+    const near = await nearOf(await household(), ['a', 'd', 'not in the ledger']);
+    const found = await warehouse.rows({
+      sql: 'SELECT member, value, place, holders, cardinality(identifiers) AS n FROM near ORDER BY member, place',
+      relations: { near },
+    });
+    expect(
+      found.map((row) => [row['member'], row['value'], Number(row['place']), Number(row['holders']), Number(row['n'])]),
+    ).toEqual([
+      ['a', 'email:home', 1, 2, 2],
+      ['a', 'phone:1', 2, 1, 2],
+      ['b', 'email:home', 1, 2, 2],
+      ['b', 'phone:3', 2, 2, 2],
+      ['c', 'phone:3', 1, 2, 1],
+      ['d', 'email:d', 1, 1, 1],
+    ]);
+  });
 
   it('keeps the address that the other still holds', async () => {
     expect(await removed([['a', ['email:home', 'phone:1'], 'left']])).toEqual([['a', ['phone:1'], 'left']]);
@@ -235,18 +279,67 @@ describe('law 6: a shared identifier stays while anyone entitled still holds it'
   it('leaves a remove with nothing to send in the list, so that the ledger forgets the member', async () => {
     expect(await removed([['c', ['phone:3'], 'left']])).toEqual([['c', [], 'left']]);
   });
-  it('reaches everybody whose match may have hung on a removed value, over more than one corner, and nobody else', async () => {
-    const ledger = await household();
-    const removes = await removesOf([['a', ['phone:1'], 'left']]);
-    let touched = await warehouse.rows(touchedSeedQuery(removes));
-    for (let i = 0; i < 3; i++) {
-      const relation = await rows(
-        { member: 'varchar' },
-        touched.map((row) => [row['member'] ?? null]),
-      );
-      touched = await warehouse.rows(touchedQuery({ touched: relation, ledger }));
+  /** Members touched by a removal, query by query, each with how many were found last. */
+  const touchedBy = async (ledger: Relation, member: string, value: string, queries: number) => {
+    const near = await nearOf(ledger, [member]);
+    let query = touchedSeedQuery(await removesOf([[member, [value], 'left']]));
+    const told: unknown[] = [];
+    for (let i = 0; i < queries; i++) {
+      const touched = { files: await warehouse.materialize(query, join(dir, `touched-${made++}`)), columns: TOUCHED_COLUMNS };
+      query = touchedQuery({ touched, near });
+      const files = await warehouse.materialize(query, join(dir, `touched-${made++}`));
+      const [counted] = await warehouse.rows(touchedCountQuery({ files, columns: TOUCHED_COLUMNS }));
+      const found = await warehouse.rows({
+        sql: 'SELECT member FROM touched ORDER BY member',
+        relations: { touched: { files, columns: TOUCHED_COLUMNS } },
+      });
+      told.push([found.map((row) => row['member']).join(''), Number(counted?.['n']), Number(counted?.['late'])]);
+      query = { sql: 'SELECT member, late FROM found', relations: { found: { files, columns: TOUCHED_COLUMNS } } };
     }
-    expect(sorted(touched, 'member').map((row) => row['member'])).toEqual(['a', 'b', 'c']);
+    return told;
+  };
+
+  it('reaches everybody whose match may have hung on a removed value, over more than one corner, and nobody else', async () => {
+    expect(await touchedBy(await household(), 'a', 'phone:1', 2)).toEqual([
+      ['abc', 3, 1],
+      ['abc', 3, 0],
+    ]);
+  });
+
+  it('goes on for as long as somebody new is found, and ends where a household does', async () => {
+    const chain = await ledgerOf(['a', 'b', 'c', 'd', 'e', 'f'].map((m, i) => ({ m, ids: [`email:${i}`, `email:${i + 1}`] })));
+    expect(await touchedBy(chain, 'a', 'email:0', 3)).toEqual([
+      ['abc', 3, 1],
+      ['abcde', 5, 1],
+      ['abcdef', 6, 0],
+    ]);
+    const pair = await ledgerOf([
+      { m: 'a', ids: ['email:home'] },
+      { m: 'b', ids: ['email:b', 'email:home'] },
+    ]);
+    expect(await touchedBy(pair, 'a', 'email:home', 1)).toEqual([['ab', 2, 0]]);
+  });
+
+  it('sends again what the ledger says of them, though the value they share is not their first', async () => {
+    const near = await nearOf(
+      await ledgerOf([
+        { m: 'aaaa', ids: ['email:home'] },
+        { m: 'bbbb', h: 'h7', ids: ['email:b', 'email:home'] },
+      ]),
+      ['aaaa'],
+    );
+    const query = resendQuery(0, 1, {
+      near,
+      touched: await rows(TOUCHED_COLUMNS, [
+        ['aaaa', 0],
+        ['bbbb', 0],
+      ]),
+      candidates: await rows(CANDIDATE_COLUMNS, [['aaaa', 'remove', 'left', true, false, null, false]]),
+      snapshot: await snapshotOf([{ m: 'bbbb', h: 'h8' }]),
+    });
+    expect((await warehouse.rows(query)).map((row) => [row['k'], row['h'], row['ids']])).toEqual([
+      ['bbbb', 'h7', ['email:b', 'email:home']],
+    ]);
   });
 });
 

@@ -11,10 +11,10 @@ import {
   removesQuery,
   resendQuery,
   stayedQuery,
-  touchedQuery,
 } from '../../../core/sql/delta.ts';
 import { movedCountQuery, survivorsQuery } from '../../../core/sql/merges.ts';
 import { generationQuery, outcomesQuery, rejectionsQuery } from '../../../core/sql/ledger.ts';
+import { aboutQuery, nearQuery, touchedCountQuery, touchedQuery, touchedSeedQuery } from '../../../core/sql/near.ts';
 import { openDuckDb } from '../../../warehouses/duckdb.ts';
 
 /** Small files with the columns the queries read: a plan is made from types and sizes, not from what a row means. */
@@ -27,7 +27,9 @@ const FILES: Readonly<Record<string, string>> = {
   raw_removes: `'k' || i AS k, ['email' || i] AS ids, 'left' AS why, 'granted' AS e`,
   removes: `'k' || i AS k, ['email' || i] AS ids, 'left' AS why, 'granted' AS e`,
   upserts: `'k' || i AS k, 'add' AS op, 'h' || i AS h, ['email' || i] AS ids, CAST(NULL AS varchar[]) AS l, 'granted' AS e`,
-  touched: `'k' || i AS member`,
+  near: `'k' || i AS member, 'h' || i AS hash, ['email' || i] AS identifiers, 'email' || i AS value, 1 AS place, 2 AS holders`,
+  going: `'k' || i AS member`,
+  touched: `'k' || i AS member, 1 AS late`,
   moved: `'a' || i AS from_id, 'b' || i AS to_id, false AS stands, 'k' || i AS member, 'k' || (i + 5000) AS survivor`,
   remove_log: `i AS n, 'k' || i AS k, 'delivered' AS o, CAST(NULL AS varchar) AS r`,
   upsert_log: `i AS n, 'k' || i AS k, 'delivered' AS o, CAST(NULL AS varchar) AS r`,
@@ -65,12 +67,17 @@ describe('no join of the diff or the commit compares every row with every other:
     'candidates, upsert': ({ moved: _moved, ...all }) => candidatesQuery(0, 'upsert', all as never),
     'candidate counts': (all) => candidateCountsQuery(all['candidates']!),
     stayed: (all) => stayedQuery(all as never),
-    payload: ({ moved: _moved, ...all }) => payloadQuery(0, 4, all as never),
-    'payload of merged ids': (all) => payloadQuery(0, 4, all as never),
-    'removes, shared identifiers': (all) => removesQuery('identifier', all as never),
-    'removes, one record a member': (all) => removesQuery('member', all as never),
+    payload: ({ moved: _moved, near: _near, ...all }) => payloadQuery(0, 4, all as never),
+    'payload of merged ids': ({ near: _near, ...all }) => payloadQuery(0, 4, all as never),
+    'payload of a list of identifiers': ({ moved: _moved, ...all }) => payloadQuery(0, 4, all as never),
+    'who a delta is about': (all) => aboutQuery(0, all as never),
+    'who shares identifiers': (all) => nearQuery(all as never),
+    'removes, shared identifiers': (all) => removesQuery(all as never),
+    'removes, one record a member': ({ near: _near, ...all }) => removesQuery(all as never),
     'remove shards': (all) => removeShardsQuery(4, all['removes']!),
+    'where touched begins': (all) => touchedSeedQuery(all['removes']!),
     touched: (all) => touchedQuery(all as never),
+    'touched, counted': (all) => touchedCountQuery(all['touched']!),
     resend: (all) => resendQuery(0, 4, all as never),
     outcomes: (all) => outcomesQuery(all as never),
     generation: (all) => generationQuery(all as never, 0),

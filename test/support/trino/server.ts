@@ -17,8 +17,18 @@ export interface Trino {
   close(): Promise<void>;
 }
 
+export interface TrinoOptions {
+  /** MiB of the machine it runs in, and of what one query may have. Default: enough for tests. */
+  readonly memory?: { readonly machine: number; readonly query: number };
+  /** More of the catalog's properties. */
+  readonly catalog?: Readonly<Record<string, string>>;
+}
+
 /** @param s3 endpoint; it has a bucket `metastore` */
-export async function startTrino(s3: string): Promise<Trino> {
+export async function startTrino(
+  s3: string,
+  { memory = { machine: 1536, query: 400 }, catalog = {} }: TrinoOptions = {},
+): Promise<Trino> {
   if (!existsSync(join(TRINO, 'plugin', 'hive'))) throw new Error('Trino is not installed: npm run pre-test:trino');
   const dir = mkdtempSync(join(tmpdir(), 'sluice-trino-'));
   const port = await freePort();
@@ -36,7 +46,8 @@ export async function startTrino(s3: string): Promise<Trino> {
       'plugin.dir': join(TRINO, 'plugin'),
       'catalog.config-dir': join(dir, 'catalog'),
       // Small tables, two processors: little of everything.
-      'query.max-memory-per-node': '400MB',
+      'query.max-memory-per-node': `${memory.query}MB`,
+      'query.max-memory': `${memory.query}MB`,
       'task.concurrency': '2',
       'query.min-expire-age': '1s',
       'query.max-history': '10',
@@ -62,10 +73,11 @@ export async function startTrino(s3: string): Promise<Trino> {
       's3.path-style-access': 'true',
       's3.aws-access-key': 'test',
       's3.aws-secret-key': 'test',
+      ...catalog,
     }),
   );
   const args = [
-    '-Xmx1536m',
+    `-Xmx${memory.machine}m`,
     '-XX:+UseSerialGC',
     // Queries are small and many: compiling them well costs more than running them badly.
     '-XX:TieredStopAtLevel=1',
