@@ -63,8 +63,9 @@ const COLUMNS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 function rowsOf(table: string, day: number): string {
   const from = day === 0 ? 0 : Math.trunc(members / 200);
   const people = `(SELECT i FROM range(${from}, ${members + from}) t(i) ORDER BY hash(i)) t`;
-  // Numbers in the order people came, each table in an order of its own: as a table is that is loaded anew every day.
-  const id = ids === 'uuid' ? `CAST(md5('customer' || i) AS uuid)::varchar` : 'CAST(1000000 + i AS bigint)';
+  // Numbers as far apart as those of a hundred million people, so that they weigh as much.
+  const id =
+    ids === 'uuid' ? `CAST(md5('customer' || i) AS uuid)::varchar` : `CAST(${AT} + i * ${Math.trunc(AT / members)} AS bigint)`;
   const random = (of: string, most: number): string => `CAST(hash('${of}' || i) % ${most} AS bigint)`;
   const at = (of: string, days: number): string => `TIMESTAMP '2026-05-31' - INTERVAL 1 SECOND * ${random(of, days * 86_400)}`;
   const changed = day === 0 ? 'FALSE' : `${random('changed', 100)} = 0`;
