@@ -1,60 +1,28 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { App, Stack, Validations } from 'aws-cdk-lib';
-import { Annotations, Match, Template } from 'aws-cdk-lib/assertions';
+import { Annotations, Match, type Template } from 'aws-cdk-lib/assertions';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { Bucket } from 'aws-cdk-lib/aws-s3';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { readSettings } from '../../cdk/settings.ts';
 import { SluiceStack } from '../../cdk/sluice-stack.ts';
-import { readWorkspaceFiles } from '../../cli/workspace-files.ts';
 import { connectors } from '../../connectors/index.ts';
 import { loadWorkspace } from '../../core/files/workspace.ts';
 import { NEEDS } from '../../functions/environment.ts';
 import { ROOT } from '../project-files.ts';
+import { context, files, type Resource, resources, stackOf, templateOf } from './template.ts';
 
 // Every synth is checked by CloudFormation's own schemas: a second alone, more beside others.
 vi.setConfig({ testTimeout: 180_000 });
-
-const { context } = JSON.parse(readFileSync(`${ROOT}cdk.json`, 'utf8')) as { context: Record<string, unknown> };
 
 interface Statement {
   readonly Action: string | readonly string[];
   readonly Resource: unknown;
 }
-interface Resource {
-  readonly Type: string;
-  readonly Properties: Readonly<Record<string, unknown>>;
-  readonly DeletionPolicy?: string;
-}
-
-let files: ReadonlyMap<string, string>;
-beforeAll(async () => {
-  files = await readWorkspaceFiles(ROOT);
-});
-
 let plain: Template | undefined;
 /** The template of a stage without settings, made once. */
 const theTemplate = (): Template => (plain ??= templateOf());
-
-/** The stack of the project's own example files, with code that does nothing. */
-function templateOf(
-  stage: Readonly<Record<string, unknown>> = {},
-  change: (files: Map<string, string>) => void = () => undefined,
-): Template {
-  return Template.fromStack(stackOf(stage, change));
-}
-
-function stackOf(stage: Readonly<Record<string, unknown>>, change: (files: Map<string, string>) => void): Stack {
-  const own = new Map(files);
-  change(own);
-  const { workspace } = loadWorkspace(own, { connectors, environment: 'dev' });
-  if (workspace === null) throw new Error('The example files have problems.');
-  const app = new App({ context });
-  const settings = readSettings('dev', { dev: stage });
-  const code = Code.fromInline('export const handler = () => undefined');
-  return new SluiceStack(app, 'Sluice', { stackName: 'sluice-dev', settings, workspace, digest: 'd1', codeOf: () => code });
-}
 
 const KEY = 'arn:aws:kms:eu-west-1:111122223333:key/12345678-1234-1234-1234-123456789012';
 const drop = (folder: string): string => `connector: files\npurpose: partner_offers\nsettings: { folder: "${folder}" }\n`;
@@ -64,9 +32,6 @@ function withDrops(own: Map<string, string>): void {
   own.set('destinations/agency.yaml', drop('s3://company-drops/partner/daily'));
   own.set('destinations/top.yaml', drop('s3://agency-inbox'));
 }
-
-const resources = (template: Template, type: string): Readonly<Record<string, Resource>> =>
-  template.findResources(type) as Readonly<Record<string, Resource>>;
 
 /** What the role of a function may do: `action` -> resources, logical ids in angle brackets. */
 function permissionsOf(template: Template, name: string): ReadonlyMap<string, readonly string[]> {
@@ -521,6 +486,34 @@ describe('the template', () => {
       ),
     ]);
     expect(warned(withDrops)).toEqual([]);
+  });
+
+  it('has the resources it had: one under another id would be made anew, with what it holds', async () => {
+    const { Resources } = theTemplate().toJSON() as { Resources: Record<string, Resource> };
+    // A version is made anew with every change of its function.
+    const kept = Object.entries(Resources).filter(([, { Type }]) => Type !== 'AWS::Lambda::Version');
+    const lines = kept.map(
+      ([id, { Type, DeletionPolicy }]) => `${Type} ${id}${DeletionPolicy === undefined ? '' : ` (${DeletionPolicy})`}`,
+    );
+    await expect(`${lines.toSorted().join('\n')}\n`).toMatchFileSnapshot('resources.txt');
+  });
+
+  it('has no name that the stack of another stage in the same account has', () => {
+    // What is named within another thing of the stack: schedules in their group, tables in their database, policies in their role.
+    const within = ['AWS::Scheduler::Schedule', 'AWS::Glue::Table', 'AWS::Lambda::Alias', 'AWS::IAM::Policy'];
+    const noNames = ['MetricName', 'DisplayName'];
+    const namesOf = (template: Template): readonly string[] =>
+      Object.values((template.toJSON() as { Resources: Record<string, Resource> }).Resources).flatMap(({ Type, Properties }) => {
+        const { DatabaseInput } = Properties as { DatabaseInput?: { Name?: unknown } };
+        const named = [...Object.entries(Properties ?? {}), ['DatabaseName', DatabaseInput?.Name] as const].filter(
+          ([key, value]) => key.endsWith('Name') && !noNames.includes(key) && typeof value === 'string' && !within.includes(Type),
+        );
+        return named.map(([key, value]) => `${Type} ${key} ${String(value)}`);
+      });
+    const [dev, prod] = [namesOf(theTemplate()), namesOf(templateOf({}, () => undefined, 'prod'))];
+    expect(dev).toContain('AWS::Lambda::Function FunctionName sluice-dev-run');
+    expect(prod).toContain('AWS::Lambda::Function FunctionName sluice-prod-run');
+    expect(dev.filter((name) => prod.includes(name))).toEqual([]);
   });
 
   it('is the same for the same files, so that a deploy without a change changes nothing', () => {
