@@ -13,7 +13,7 @@ const client = new SNSClient({ maxAttempts: 5 });
 export const handler = async ({ input }: Asked): Promise<Answered> => {
   const env = environmentOf('publish', process.env);
   const { run, audience, owner, outcome } = input as PublishInput;
-  const { subject, text, state } = noticeOf(run, audience, outcome);
+  const { subject, text, state } = noticeOf(run, audience, outcome, env.SLUICE_STAGE);
   const attribute = (value: string) => ({ DataType: 'String', StringValue: value === '' ? '-' : value });
   putMetrics(
     {
