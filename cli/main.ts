@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { didYouMean, parseCommandLine } from './arguments.ts';
 import { type Command, EXIT, type Exit, UsageError } from './command.ts';
 import type { Clock } from '../core/ports.ts';
+import { pointed } from '../functions/where.ts';
 import { systemClock } from '../stores/system-clock.ts';
 import { COMMANDS } from './commands/index.ts';
 import { overview, usage } from './help.ts';
@@ -65,13 +66,11 @@ async function dispatch(args: readonly string[], { terminal, clock }: Machine): 
 }
 
 /** Ways out name commands; who works on a deployment is told them for it. */
-function pointing(terminal: Terminal, stage: string | undefined): Terminal {
-  const where = COMMANDS.flatMap(({ name, options }) => (Object.hasOwn(options, 'env') ? [name] : []));
-  const command = new RegExp(`\\bsluice (${where.join('|')})\\b(?! --env)`, 'g');
-  const pointed = (text: string): string =>
-    text.replace(command, `sluice $1 --env aws${stage === undefined ? '' : ` --stage ${stage}`}`);
-  return { ...terminal, print: (text) => terminal.print(pointed(text)), say: (text) => terminal.say(pointed(text)) };
-}
+const pointing = (terminal: Terminal, stage = 'dev'): Terminal => ({
+  ...terminal,
+  print: (text) => terminal.print(pointed(text, stage)),
+  say: (text) => terminal.say(pointed(text, stage)),
+});
 
 function commandOf(name: string): Command {
   const command = COMMANDS.find((candidate) => candidate.name === name);

@@ -1,5 +1,6 @@
 import type { RunReport } from '../core/run/report.ts';
 import type { Outcome } from './outcome.ts';
+import { pointed } from './where.ts';
 
 /** What a person reads of a run that ended: counts and ways out, nobody's data. */
 export interface Notice {
@@ -11,21 +12,23 @@ export interface Notice {
 
 /** @param stage of the deployment, for the commands that are named */
 export function noticeOf(run: string, audience: string, outcome: Outcome, stage: string): Notice {
-  const command = (words: string): string => `sluice ${words} --env aws --stage ${stage}`;
+  const { text, ...notice } = told(run, audience, outcome);
+  return { ...notice, text: pointed(text, stage) };
+}
+
+function told(run: string, audience: string, outcome: Outcome): Notice {
   if (outcome.ended === 'continued') return noticed(audience, 'continued', [`Run ${run} goes on.`]);
   if (outcome.ended !== 'report') return noticed(audience, outcome.ended, [outcome.message, '', `Run ${run}`]);
   const { report } = outcome;
   const lines = [
-    ...(report.held === undefined
-      ? []
-      : [report.held, `It is right: ${command(`approve ${report.run}`)}`, `It is wrong: ${command(`reject ${report.run}`)}`, '']),
+    ...(report.held === undefined ? [] : [report.held, '']),
     ...(report.findings ?? []).map(({ table, message }) => `${table}: ${message}`),
     ...report.syncs.flatMap(syncLines),
     ...(report.usage === undefined
       ? []
       : [`Athena read ${number(Math.round(report.usage.scannedBytes / 1e6))} MB, $${report.usage.usd.toFixed(4)}.`]),
     '',
-    `Run ${run}, ${report.matched.toLocaleString('en-US')} matched. More: ${command(`history ${audience}`)}`,
+    `Run ${run}, ${report.matched.toLocaleString('en-US')} matched. More: sluice history ${audience}`,
   ];
   return noticed(audience, report.state, lines);
 }

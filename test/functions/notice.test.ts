@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { COMMANDS } from '../../cli/commands/index.ts';
 import type { RunReport, SyncReport } from '../../core/run/report.ts';
 import { noticeOf } from '../../functions/notice.ts';
+import { pointed } from '../../functions/where.ts';
 
 const RUN = '01JD0V3Z5Q4X8R2N6M9K7H1GTB';
 const sync = {
@@ -19,21 +21,30 @@ describe('what an owner is told', () => {
       subject: 'Sluice: lapsed-vips done',
       text: `meta-eu: 1,200 added, 3 updated, 40 removed, 3 rejected.
 
-Run ${RUN}, 5,000 matched. More: sluice history lapsed-vips --env aws --stage prod`,
+Run ${RUN}, 5,000 matched. More: sluice history --env aws --stage prod lapsed-vips`,
       state: 'done',
     });
   });
 
   it('of a run that is held: why, and the commands of both answers', () => {
-    const held = report({ state: 'held', held: 'meta-eu: 40 % would be removed, max_removed is 10 %.', syncs: [] });
+    const why = `40 of 100 members would be removed.\nNothing was sent. If this is right: sluice approve ${RUN}. If not: sluice reject ${RUN}.`;
+    const held = report({ state: 'held', held: why, syncs: [] });
     expect(noticeOf(RUN, 'lapsed-vips', { ended: 'report', report: held }, 'dev').text).toBe(
-      `meta-eu: 40 % would be removed, max_removed is 10 %.
-It is right: sluice approve ${RUN} --env aws --stage dev
-It is wrong: sluice reject ${RUN} --env aws --stage dev
+      `40 of 100 members would be removed.
+Nothing was sent. If this is right: sluice approve --env aws ${RUN}. If not: sluice reject --env aws ${RUN}.
 
 
-Run ${RUN}, 5,000 matched. More: sluice history lapsed-vips --env aws --stage dev`,
+Run ${RUN}, 5,000 matched. More: sluice history --env aws lapsed-vips`,
     );
+  });
+
+  it('names every command that works there with the options that lead there, and no other', () => {
+    const there = COMMANDS.filter(({ options }) => Object.hasOwn(options, 'env')).map(({ name }) => name);
+    for (const { name } of COMMANDS)
+      expect(pointed(`To do: sluice ${name}.`, 'prod')).toBe(
+        `To do: sluice ${name}${there.includes(name) ? ' --env aws --stage prod' : ''}.`,
+      );
+    expect(there.length).toBeGreaterThan(10);
   });
 
   it('of a run that failed: the message, which holds nobody’s data, under a subject that a topic takes', () => {
