@@ -28,6 +28,7 @@ import {
   touchedQuery,
   touchedSeedQuery,
 } from '../sql/near.ts';
+import { LinesAside } from './aside.ts';
 import { assertLedgerWhole, sealed } from './ledger-check.ts';
 import type { RunPorts, Shard, SyncCounts, SyncPlan, Tasks } from './ports.ts';
 import { syncKey } from './ports.ts';
@@ -115,23 +116,21 @@ export function diffTask(ports: RunPorts): Tasks['diff'] {
           });
     const shards = shardsFor(tally.toPrepare);
     const upserts: Shard[] = [];
-    const rawRemoves: string[] = [];
+    const rawRemoves = new LinesAside(store.files, `${prefix}/raw-removes`);
     if (tally.toPrepare > 0) {
       const old = { ledger: held ? base.ledger : ledgerRelation(null), ...(near && { near }) };
       const query = payloadQuery(index, shards, { ...base, ...old, snapshot: about, candidates });
       const payload = await warehouse.unload(query, at('payload'), shards);
       for (const [i, files] of payload.entries()) {
-        const removes: string[] = [];
         const name = String(i).padStart(2, '0');
         const key = `${prefix}/upserts/${name}.jsonl.gz`;
-        const written = await store.files.write(key, prepare(ports, resolved, files, tally, removes, returned));
+        const written = await store.files.write(key, prepare(ports, resolved, files, tally, rawRemoves, returned));
         if (written.lines > 0) upserts.push({ key, log: `${key}.log`, rows: written.lines });
-        if (removes.length > 0)
-          rawRemoves.push((await store.files.write(`${prefix}/raw-removes/${name}.jsonl`, removes)).location);
       }
+      await rawRemoves.end();
     }
 
-    const raw = linesRelation(rawRemoves, REMOVE_LINE_COLUMNS);
+    const raw = linesRelation(rawRemoves.locations, REMOVE_LINE_COLUMNS);
     const removes = await warehouse.materialize(removesQuery({ raw_removes: raw, ...(near && { near }) }), at('removes'));
     const removeRelation = relationOf(removes, REMOVE_LINE_COLUMNS);
     const removeShards =
@@ -261,22 +260,20 @@ async function* prepare(
   resolved: Resolved,
   files: FileSet,
   tally: Tally,
-  removes: string[],
+  removes: LinesAside,
   returned: Returned | undefined,
 ): AsyncIterable<string> {
   const { connector, accepts, sync, destination } = resolved;
   const columns = sync.traits.map((trait) => [trait.name, trait.column] as const);
   const keep = keptNamespaces(connector);
-  const remove = (line: RemoveLine): void => {
-    removes.push(JSON.stringify(line));
-  };
+  const remove = (line: RemoveLine): Promise<void> => removes.add(JSON.stringify(line));
   for (const location of files.locations) {
     for await (const text of ports.store.files.lines(ports.store.files.keyOf(location))) {
       const row = JSON.parse(text) as Payload;
       const old = row.old ?? [];
       const evidence = row.e ? { e: row.e } : {};
       if (row.op === 'remove') {
-        remove({ k: row.k, ids: old, why: row.why as RemoveReason, ...evidence });
+        await remove({ k: row.k, ids: old, why: row.why as RemoveReason, ...evidence });
         continue;
       }
       const identifiers = prepareIdentifiers(accepts, row.raw ?? [], row.country ?? null);
@@ -289,14 +286,14 @@ async function* prepare(
             : undefined;
       if (why !== undefined) {
         tally.withhold(why, row.op, row.held);
-        if (row.held) remove({ k: row.k, ids: old, why: why as RemoveReason, ...evidence });
+        if (row.held) await remove({ k: row.k, ids: old, why: why as RemoveReason, ...evidence });
         continue;
       }
       const ids = identifiers.map(identifierText);
       const kept = keep === null ? ids : identifiers.filter((identifier) => keep.has(identifier.namespace)).map(identifierText);
       if (row.held) {
         const gone = old.filter((id) => !kept.includes(id));
-        if (gone.length > 0) remove({ k: row.k, ids: gone, why: 'changed', ...evidence });
+        if (gone.length > 0) await remove({ k: row.k, ids: gone, why: 'changed', ...evidence });
       }
       const line: UpsertLine = {
         k: row.k,
