@@ -27,7 +27,7 @@ const FILES: Readonly<Record<string, string>> = {
   raw_removes: `'k' || i AS k, ['email' || i] AS ids, 'left' AS why, 'granted' AS e`,
   removes: `'k' || i AS k, ['email' || i] AS ids, 'left' AS why, 'granted' AS e`,
   upserts: `'k' || i AS k, 'add' AS op, 'h' || i AS h, ['email' || i] AS ids, CAST(NULL AS varchar[]) AS l, 'granted' AS e`,
-  near: `'k' || i AS member, 'h' || i AS hash, ['email' || i] AS identifiers, 'email' || i AS value, 1 AS place, 2 AS holders`,
+  near: `'k' || i AS member, 'h' || i AS hash, ['email' || i] AS identifiers, 'email' || i AS value, 2 AS holders`,
   going: `'k' || i AS member`,
   touched: `'k' || i AS member, 1 AS late`,
   moved: `'a' || i AS from_id, 'b' || i AS to_id, false AS stands, 'k' || i AS member, 'k' || (i + 5000) AS survivor`,
