@@ -31,7 +31,7 @@ describe('a worker whose time is up', () => {
     const lambda = await world.lambda({}, { deliver: { timeoutMs: 4_000 } });
     const ids = Array.from({ length: 600 }, (_, i) => `s${i}`);
     world.rows(people('silver', ...ids));
-    world.sandbox.platform('braze').faults({ kind: 'slow', ms: 20_000, times: 1, route: '/users/track' });
+    world.sandbox.platform('braze').faults({ kind: 'hang', times: 1, route: '/users/track' });
     const execution = await fire(lambda, 'silver');
     expect(reportOf(execution)).toMatchObject({ state: 'done', syncs: [{ destination: 'braze', add: 600, members: 600 }] });
     expect(world.held('braze')).toEqual(new Set(ids));
