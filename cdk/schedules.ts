@@ -1,7 +1,7 @@
 import { Duration, Stack, TimeZone } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
-import type { IFunction } from 'aws-cdk-lib/aws-lambda';
+import { CfnEventInvokeConfig, type IFunction } from 'aws-cdk-lib/aws-lambda';
 import {
   ContextAttribute,
   Schedule,
@@ -31,7 +31,7 @@ export interface SchedulesProps {
 /** One schedule for every audience that has one. They live in a group of their own: an audience that is removed takes its schedule along. */
 export class Schedules extends Construct {
   readonly group: ScheduleGroup;
-  /** Events that were not taken by `dispatch`. */
+  /** Events that were not taken, or not done. */
   readonly dead: Queue;
 
   constructor(scope: Construct, id: string, { audiences, dispatch, forget, key, withinMinutes }: SchedulesProps) {
@@ -43,6 +43,18 @@ export class Schedules extends Construct {
       enforceSSL: true,
       retentionPeriod: Duration.days(14),
     });
+    // The scheduler's own dead letters are events that Lambda did not take; what a function took and could not do is Lambda's to keep.
+    for (const [name, one] of Object.entries({ dispatch, forget })) {
+      new CfnEventInvokeConfig(this, `Failed-${name}`, {
+        functionName: one.functionName,
+        qualifier: '$LATEST',
+        maximumEventAgeInSeconds: 3_600,
+        maximumRetryAttempts: 2,
+        destinationConfig: { onFailure: { destination: this.dead.queueArn } },
+      });
+      one.addToRolePolicy(new PolicyStatement({ actions: ['sqs:SendMessage'], resources: [this.dead.queueArn] }));
+      one.addToRolePolicy(new PolicyStatement({ actions: ['kms:GenerateDataKey'], resources: [key.keyArn] }));
+    }
     meant(this.dead, 'SQS3', 'It is the queue of dead letters itself; an alarm rings at the first one.');
     meantWildcard(
       Stack.of(this),

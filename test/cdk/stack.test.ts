@@ -133,13 +133,15 @@ describe('privileges', () => {
     ]);
   });
 
-  it('of what is called by schedules: run, by its alias, and nothing else', () => {
+  it('of what is called by schedules: run, by its alias, and the queue of what could not be done', () => {
     const allowed = permissionsOf(theTemplate(), 'dispatch');
     expect([...allowed.keys()].toSorted()).toEqual([
       'kms:Decrypt',
+      'kms:GenerateDataKey',
       'lambda:InvokeFunction',
       'logs:CreateLogStream',
       'logs:PutLogEvents',
+      'sqs:SendMessage',
     ]);
     expect(allowed.get('lambda:InvokeFunction')).toEqual([expect.stringMatching(/:function:sluice-dev-run:live$/)]);
   });
@@ -313,6 +315,19 @@ describe('schedules', () => {
       ['lapsed-vips', 'rate(4 minutes)', 'OFF'],
     ]);
     expect(Object.keys(resources(template, 'AWS::CloudWatch::Alarm')).filter((id) => id.includes('Late'))).toHaveLength(2);
+  });
+
+  it('keep what a function took and could not do, beside what was not taken', () => {
+    const kept = Object.values(resources(theTemplate(), 'AWS::Lambda::EventInvokeConfig')).map(({ Properties: p }) => [
+      written(p.FunctionName),
+      written((p.DestinationConfig as { OnFailure: { Destination: unknown } }).OnFailure.Destination),
+      p.MaximumRetryAttempts,
+    ]);
+    expect(kept).toEqual([
+      [expect.stringMatching(/^<dispatchFunction/), expect.stringMatching(/^<SchedulesDead/), 2],
+      [expect.stringMatching(/^<forgetFunction/), expect.stringMatching(/^<SchedulesDead/), 2],
+    ]);
+    expect(permissionsOf(theTemplate(), 'dispatch').get('sqs:SendMessage')).toEqual([expect.stringMatching(/^<SchedulesDead/)]);
   });
 
   it('go on every hour with what people asked for', () => {
