@@ -147,9 +147,7 @@ class Athena implements Warehouse {
       columns: table.columns.map(({ name }) => name),
       catalog,
       database,
-      ...(asOf !== undefined &&
-        metadata !== null &&
-        isIceberg(metadata) && { asOf: timestampLiteral(asOf).replace(/'$/, ` UTC'`) }),
+      ...(asOf !== undefined && metadata !== null && isIceberg(metadata) && { asOf: instantOf(asOf) }),
     };
   }
 
@@ -268,6 +266,9 @@ const setOf = (format: FileSet['format'], files: readonly Written[]): FileSet =>
 const shardOf = (location: string): number => Number(/\/shard=(\d+)\/[^/]+$/.exec(location)?.[1] ?? Number.NaN);
 
 const tableName = ({ physicalName }: Table): string => physicalName.split('.').at(-1) ?? physicalName;
+
+/** The instant that an Iceberg table is read at, as SQL. @param ms epoch milliseconds */
+export const instantOf = (ms: number): string => timestampLiteral(ms).replace(/'$/, ` UTC'`);
 
 const isIceberg = ({ Parameters }: TableMetadata): boolean => Parameters?.['table_type']?.toUpperCase() === 'ICEBERG';
 

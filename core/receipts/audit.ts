@@ -139,7 +139,7 @@ export async function auditRun(ports: RunPorts, run: string, now: number): Promi
     sql: `SELECT audience, destination, tick, committed_at, operation, why, outcome, reason, identifiers, traits, policy_version, count(*) AS n
 FROM receipts
 GROUP BY audience, destination, tick, committed_at, operation, why, outcome, reason, identifiers, traits, policy_version
-ORDER BY destination, operation, n DESC, outcome, why, reason`,
+ORDER BY destination, operation, n DESC, outcome, why, reason, identifiers, traits, policy_version`,
     relations: { receipts: relationOf(ports.store.receipts, own) },
   });
   return rows.map((row) => ({

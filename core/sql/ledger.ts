@@ -125,7 +125,7 @@ SELECT max(n) AS n, min(since) AS oldest, max(CASE WHEN i = (n + 1) / 2 THEN sin
 });
 
 /** Rejections after a removal that has no snapshot: those of everybody who was not taken out. Columns REJECTION_COLUMNS. */
-export const rejectionsLeftQuery = ({ rejections, removes }: DeliveryRelations): Query => ({
+export const rejectionsLeftQuery = ({ rejections, removes }: Pick<DeliveryRelations, 'rejections' | 'removes'>): Query => ({
   sql: `SELECT r.member AS member, r.hash AS hash, r.times AS times, r.reason AS reason
 FROM rejections r LEFT JOIN removes m ON m.k = r.member WHERE m.k IS NULL`,
   relations: { rejections, removes },
@@ -139,6 +139,6 @@ export const ledgerCountsQuery = (ledger: Relation): Query => ({
 
 /** Parked members: `reason`, `n`. */
 export const parkedQuery = (rejections: Relation, parkAfter: number): Query => ({
-  sql: `SELECT reason, count(*) AS n FROM rejections WHERE times >= ${parkAfter} GROUP BY reason ORDER BY n DESC`,
+  sql: `SELECT reason, count(*) AS n FROM rejections WHERE times >= ${parkAfter} GROUP BY reason ORDER BY n DESC, reason`,
   relations: { rejections },
 });

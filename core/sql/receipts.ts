@@ -104,6 +104,6 @@ export const receiptCountsQuery = (receipts: Relation): Query => ({
 /** All receipts of some members, oldest first. `keys` are member keys, 32 hex. */
 export const receiptsOfQuery = (keys: readonly string[], receipts: Relation): Query => ({
   sql: `SELECT ${Object.keys(RECEIPT_COLUMNS).join(', ')} FROM receipts WHERE member IN (${keys.map(quoteText).join(', ')})
-ORDER BY committed_at, run, destination, operation DESC`,
+ORDER BY committed_at, run, destination, operation DESC, member`,
   relations: { receipts },
 });

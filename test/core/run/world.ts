@@ -80,6 +80,8 @@ export async function makeWorld(options: {
   merges?: boolean;
   /** Whether consents can be about one identifier. */
   bound?: boolean;
+  /** Further columns of the consents, texts. */
+  consents?: readonly string[];
   /** Sluice's own waits (back-offs, polls) pass this many times faster; the stand-ins stay in real time. */
   speed?: number;
 }): Promise<World> {
@@ -121,7 +123,8 @@ export async function makeWorld(options: {
         property('status', 'string') +
         property('from', 'timestamp', field('effective_from')) +
         property('to', 'timestamp', field('effective_to')) +
-        (options.bound === true ? property('namespace', 'string') + property('value', 'string') : ''),
+        (options.bound === true ? property('namespace', 'string') + property('value', 'string') : '') +
+        (options.consents ?? []).map((name) => property(name, 'string')).join(''),
       dir,
     ),
   );
