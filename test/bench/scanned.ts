@@ -268,7 +268,12 @@ function noted(warehouse: Warehouse & { usage(): WarehouseUsage }, note: (what: 
     note(what, warehouse.usage().scannedBytes - before);
     return answer;
   };
-  const nameOf = (prefix: string): string => prefix.split('/').at(-1) ?? prefix;
+  const nameOf = (prefix: string): string => {
+    const parts = prefix.split('/');
+    return parts.includes('receipts')
+      ? 'receipts'
+      : parts.slice(-1).join('') + (parts.includes('ledger') ? ' of the generation' : '');
+  };
   const from = ({ sql, tables = [] }: Query): string =>
     tables.length > 0
       ? `rows of ${tables.map(({ name }: Table) => name).join(', ')}`
