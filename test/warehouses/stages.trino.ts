@@ -171,7 +171,13 @@ describe('no snapshot has more stages than two thirds of what Trino takes, whate
       const counted: [string, number, number][] = [];
       for (const [name, of] of Object.entries<Asked>({
         'lenient, two purposes': { consents, purposes: 2, policy: {}, look: 'ledgers' },
-        'strict, five purposes': { consents, purposes: 5, policy, look: 'ledgers' },
+        // Planning five takes Trino seconds, so only the fullest consents have so many.
+        [`strict, ${more.length === 3 ? 'five' : 'two'} purposes`]: {
+          consents,
+          purposes: more.length === 3 ? 5 : 2,
+          policy,
+          look: 'ledgers',
+        },
         'strict, one purpose, narrow': { consents, purposes: 1, policy, look: 'narrow' },
         'lenient, two purposes, narrow': { consents, purposes: 2, policy: {}, look: 'narrow' },
         'strict, two purposes, one person': { consents, purposes: 2, policy, look: 'one person' },

@@ -34,7 +34,7 @@ vi.mock('../../../warehouses/duckdb.ts', async (original) => {
 });
 
 /** Trino takes a second for a snapshot: so many random cases at most, as DuckDB alone is asked hundreds of. */
-const CASES = 3;
+const CASES = 2;
 
 vi.mock('fast-check', async (original) => {
   const real = await original<typeof FastCheck>();
