@@ -24,7 +24,6 @@ export function deployedActions(deployment: Deployment, ports: RunPorts, onRun: 
       onRun(`${event.audience}: ${document?.state ?? 'comparing'}, ${Math.round(ms / 1_000)} s`);
     });
     if (outcome.ended === 'report') return outcome;
-    if (outcome.ended === 'continued') throw new CommandFailed(`Run ${event.run} goes on in ${outcome.execution}.`);
     throw new CommandFailed(outcome.message, outcome.error === 'PlanHeld' ? EXIT.held : EXIT.failed);
   }
 

@@ -48,7 +48,7 @@ export interface Deployment {
    * Starts a run and waits for its end, over all its parts. `stopped`: whether a person asked to wait no more.
    * Throws `CommandFailed` when it cannot be known how it ended.
    */
-  run(event: RunEvent, onLook: (ms: number) => Promise<void>): Promise<Outcome>;
+  run(event: RunEvent, onLook: (ms: number) => Promise<void>): Promise<Exclude<Outcome, { readonly ended: 'continued' }>>;
   close(): Promise<void>;
 }
 

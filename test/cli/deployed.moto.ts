@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { main } from '../../cli/main.ts';
 import { sha256Hex } from '../../core/identifiers.ts';
-import { systemClock } from '../../stores/system-clock.ts';
+import { sluice as commandLine } from '../conformance/story.ts';
 import { type Deployed, deploy, type Rows } from '../functions/deployed.ts';
 
 /**
@@ -36,18 +35,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-async function sluice(...args: readonly string[]) {
-  const [out, err]: [string[], string[]] = [[], []];
-  const terminal = {
-    print: (text: string) => void out.push(text),
-    say: (text: string) => void err.push(text),
-    style: (_style: unknown, text: string) => text,
-    live: { draw: () => undefined, done: () => undefined },
-    errIsTty: false,
-  };
-  const exit = await main([...args, '--dir', dir], { terminal, clock: systemClock });
-  return { exit, out: out.join('\n'), err: err.join('\n') };
-}
+const sluice = (...args: readonly string[]) => commandLine(dir, ...args);
 const onAws = (...args: readonly string[]) => sluice(...args, '--env', 'aws');
 const people = (tier: string, ...ids: string[]): Rows => ({
   customers: ids.map((id) => ({ id, tier, country: 'DE' })),
