@@ -1,7 +1,8 @@
 import { Annotations, type Stack } from 'aws-cdk-lib';
-import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { Destination, Workspace } from '../core/model.ts';
 import { meantWildcard } from './acknowledged.ts';
+import { allow } from './allow.ts';
 import type { Settings } from './settings.ts';
 
 /**
@@ -45,14 +46,3 @@ export function letDrop(to: IGrantable, stack: Stack, settings: Settings, worksp
 }
 
 const folderOf = ({ settings }: Destination): string => String(settings.folder);
-
-function allow(
-  to: IGrantable,
-  actions: readonly string[],
-  resources: readonly string[],
-  conditions?: Readonly<Record<string, unknown>>,
-): void {
-  to.grantPrincipal.addToPrincipalPolicy(
-    new PolicyStatement({ actions: [...actions], resources: [...resources], ...(conditions && { conditions }) }),
-  );
-}

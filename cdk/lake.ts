@@ -1,13 +1,14 @@
 import { Arn, ArnFormat, Stack } from 'aws-cdk-lib';
 import { CfnWorkGroup } from 'aws-cdk-lib/aws-athena';
 import { CfnDatabase, CfnTable } from 'aws-cdk-lib/aws-glue';
-import { type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import type { IGrantable } from 'aws-cdk-lib/aws-iam';
 import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import type { Table } from '../core/model.ts';
 import { LAKE_TABLE, lakeTables, receiptsTable } from '../core/sql/lake-tables.ts';
 import { meantWildcard } from './acknowledged.ts';
+import { allow } from './allow.ts';
 import type { Settings } from './settings.ts';
 
 /** Where results of queries go; what SQL leaves behind is deleted by the bucket's lifecycle. */
@@ -82,7 +83,7 @@ export class Lake extends Construct {
 
   /** Queries over our own files. Results need the bucket as well: `state.letReadAndWrite(fn, RESULTS)`. */
   letQuery(to: IGrantable): void {
-    this.#allow(
+    allow(
       to,
       [
         'athena:StartQueryExecution',
@@ -116,13 +117,13 @@ export class Lake extends Construct {
     for (const [database, names] of databases) this.#letReadCatalog(to, database, [...names].toSorted());
     if (catalogs.size > 0) {
       const names = [...catalogs].toSorted();
-      this.#allow(
+      allow(
         to,
         ['athena:GetTableMetadata', 'athena:GetDataCatalog'],
         names.map((name) => this.#arn('athena', 'datacatalog', name)),
       );
     }
-    this.#allow(to, ['lakeformation:GetDataAccess'], ['*']);
+    allow(to, ['lakeformation:GetDataAccess'], ['*']);
     meantWildcard(
       Stack.of(this),
       '*',
@@ -132,20 +133,20 @@ export class Lake extends Construct {
     const { partition } = Stack.of(this);
     if (buckets.length > 0) {
       const objects = buckets.map((name) => `arn:${partition}:s3:::${name}/*`);
-      this.#allow(to, ['s3:GetObject'], objects);
+      allow(to, ['s3:GetObject'], objects);
       for (const resource of objects)
         meantWildcard(Stack.of(this), resource, 'The files of a table have names that its writer makes.');
-      this.#allow(
+      allow(
         to,
         ['s3:ListBucket', 's3:GetBucketLocation'],
         buckets.map((name) => `arn:${partition}:s3:::${name}`),
       );
     }
-    if (keys.length > 0) this.#allow(to, ['kms:Decrypt'], keys);
+    if (keys.length > 0) allow(to, ['kms:Decrypt'], keys);
   }
 
   #letReadCatalog(to: IGrantable, database: string, tables: readonly string[]): void {
-    this.#allow(
+    allow(
       to,
       [
         'glue:GetDatabase',
@@ -174,9 +175,5 @@ export class Lake extends Construct {
       },
       Stack.of(this),
     );
-  }
-
-  #allow(to: IGrantable, actions: readonly string[], resources: readonly string[]): void {
-    to.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
   }
 }

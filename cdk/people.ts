@@ -1,8 +1,9 @@
-import { type IGrantable, type IPrincipal, ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { type IGrantable, ManagedPolicy } from 'aws-cdk-lib/aws-iam';
 import { CfnOutput, Stack } from 'aws-cdk-lib';
 import type { ISecret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { meantWildcard } from './acknowledged.ts';
+import { allow } from './allow.ts';
 import type { Worker } from './function.ts';
 import { type Lake, RESULTS } from './lake.ts';
 import type { State } from './state.ts';
@@ -26,9 +27,9 @@ export class People extends Construct {
     super(scope, id);
     const stack = Stack.of(this);
     const operate = this.#policy('Operate', 'Sluice: plan, send, approve and look, by the command line');
-    this.#allow(operate, ['cloudformation:DescribeStacks'], [stack.stackId]);
+    allow(operate, ['cloudformation:DescribeStacks'], [stack.stackId]);
     this.#letAsk(operate, run, commit);
-    this.#allow(operate, ['lambda:GetDurableExecution'], [`${run.function.functionArn}:*`]);
+    allow(operate, ['lambda:GetDurableExecution'], [`${run.function.functionArn}:*`]);
     state.letRead(operate, 'runs/', 'ledger/');
     state.letReadItems(operate);
     state.letReadAndWrite(operate, RESULTS);
@@ -43,7 +44,7 @@ export class People extends Construct {
     state.letNoteScratch(privacy);
     state.letReadAndWrite(privacy, 'runs/');
     state.letDelete(privacy, 'runs/');
-    this.#allow(privacy, ['secretsmanager:GetSecretValue'], [memberKey.secretArn]);
+    allow(privacy, ['secretsmanager:GetSecretValue'], [memberKey.secretArn]);
   }
 
   #policy(name: string, description: string): IGrantable & ManagedPolicy {
@@ -57,11 +58,7 @@ export class People extends Construct {
     for (const worker of workers) {
       const resource = `${worker.function.functionArn}:*`;
       meantWildcard(Stack.of(this), resource, 'Versions and executions of this one function, which each deployment makes anew.');
-      this.#allow(to, ['lambda:InvokeFunction'], [resource]);
+      allow(to, ['lambda:InvokeFunction'], [resource]);
     }
-  }
-
-  #allow(to: { readonly grantPrincipal: IPrincipal }, actions: readonly string[], resources: readonly string[]): void {
-    to.grantPrincipal.addToPrincipalPolicy(new PolicyStatement({ actions: [...actions], resources: [...resources] }));
   }
 }

@@ -1,7 +1,7 @@
 import { cancelErasure, continueForget, forget, registerErasure } from '../core/forget/forget.ts';
 import type { Erasure } from '../core/forget/erasure.ts';
 import type { ForgetRequest } from '../core/forget/request.ts';
-import { abandon, orphans, retire } from '../core/run/demanded.ts';
+import { abandon, retire } from '../core/run/demanded.ts';
 import {
   approve,
   type Operations,
@@ -66,10 +66,7 @@ export const localActions = (operations: Operations): Actions => {
     },
     lift: (customers, purposes) => liftWithdrawal(ports, customers, purposes),
     retire: (audience, destination, tick) => retire(ports, audience, destination, tick),
-    async abandon(audience, destination, tick) {
-      const found = (await orphans(ports)).find((one) => one.audience === audience && one.destination === destination);
-      if (found !== undefined) await abandon(ports, found, tick);
-    },
+    abandon: (audience, destination, tick) => abandon(ports, audience, destination, tick),
     forget: (request, later) => (later ? registerErasure : forget)(ports, request),
     continueForget: () => continueForget(ports),
     cancelErasure: (id) => cancelErasure(ports, id),

@@ -46,7 +46,7 @@ export const demandsOf = (ports: RunPorts, stage: string): Partial<AwsTasks> => 
     if (ledger === undefined)
       throw new PlanRefused(`No ledger of "${audience}" at ${destination} is left over by the files that are deployed.`);
     if (!given) return { report: (await retire(ports, audience, destination, tick)) ?? null };
-    await abandon(ports, ledger, tick);
+    await abandon(ports, audience, destination, tick);
     return { report: null };
   },
 });

@@ -124,7 +124,7 @@ async function sweep(ports: RunPorts): Promise<void> {
 }
 
 /** Requests in the `erasures` tables that have no tombstone yet, as one request. Undefined when there are none. */
-export async function registerFromTables(ports: RunPorts, until = ports.clock.now()): Promise<Erasure | undefined> {
+async function registerFromTables(ports: RunPorts, until: number): Promise<Erasure | undefined> {
   const tables = ports.workspace.tables.filter(({ role }) => role === 'erasures');
   if (tables.length === 0) return undefined;
   const now = ports.clock.now();

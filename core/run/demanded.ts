@@ -11,7 +11,7 @@ import { attemptOf } from './diff.ts';
 import { holdLease } from './lease.ts';
 import { everyLedger, type Ledger, matchingNobody, withSync } from './ledgers.ts';
 import { consentDecisions, snapshotSpec, wholeSpec } from './materialize.ts';
-import type { RunPorts } from './ports.ts';
+import { type RunPorts, syncKey } from './ports.ts';
 import { ledgerRelation, rejectionRelation, relationOf, snapshotRelation } from './relations.ts';
 import { removeFrom } from './removal.ts';
 import type { RunReport } from './report.ts';
@@ -135,7 +135,8 @@ export const retire = (ports: RunPorts, audience: string, destination: string, t
   removeFrom(ports, { audience, destination, tick, who: 'all' });
 
 /** Empties a ledger without asking the destination, which is gone for good. Earlier generations stay until somebody in them is erased. */
-export async function abandon(ports: RunPorts, { sync, audience, destination }: Ledger, tick: number): Promise<void> {
+export async function abandon(ports: RunPorts, audience: string, destination: string, tick: number): Promise<void> {
+  const sync = syncKey(audience, destination);
   const run = ulid(ports.clock.now(), ports.clock.random);
   const { lease } = await holdLease(ports, run, audience, destination);
   try {

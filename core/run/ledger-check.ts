@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import type { Files, LedgerFile, Pointer } from '../ports.ts';
 import type { RunPorts } from './ports.ts';
 import { ledgerFilesOf } from './relations.ts';
@@ -17,12 +18,16 @@ export class LedgerDamaged extends Error {
 
 /** So many files are looked at together: each is a request where they lie in a bucket. */
 const AT_ONCE = 16;
+const ofEach = async <O>(locations: readonly string[], work: (location: string, index: number) => Promise<O>): Promise<O[]> => {
+  const limit = pLimit(AT_ONCE);
+  return Promise.all(locations.map((location, i) => limit(() => work(location, i))));
+};
 
 /** Asks of every file of the current generation whether it is as it was sealed. Throws `LedgerDamaged` for the first that is not. */
 export async function assertLedgerWhole(files: Files, sync: string, pointer: Pointer | null): Promise<void> {
   const damaged = (what: string): LedgerDamaged => new LedgerDamaged(sync, pointer?.generation ?? '?', what);
   for (const file of ledgerFilesOf(pointer)) {
-    const wrong = await inTurns(file.files.locations, async (location, i) => {
+    const wrong = await ofEach(file.files.locations, async (location, i) => {
       const name = location.slice(location.lastIndexOf('/') + 1);
       const seal = file.checksums[i];
       if (seal === undefined) return `${name} has no checksum`;
@@ -40,12 +45,5 @@ export async function assertLedgerWhole(files: Files, sync: string, pointer: Poi
 
 /** Files of a ledger with the seals they are looked at by from now on. */
 export async function sealed({ store }: Pick<RunPorts, 'store'>, files: LedgerFile['files']): Promise<LedgerFile> {
-  return { files, checksums: await inTurns(files.locations, (location) => store.files.seal(location)) };
-}
-
-async function inTurns<I, O>(items: readonly I[], work: (item: I, index: number) => Promise<O>): Promise<O[]> {
-  const done: O[] = [];
-  for (let from = 0; from < items.length; from += AT_ONCE)
-    done.push(...(await Promise.all(items.slice(from, from + AT_ONCE).map((item, i) => work(item, from + i)))));
-  return done;
+  return { files, checksums: await ofEach(files.locations, (location) => store.files.seal(location)) };
 }

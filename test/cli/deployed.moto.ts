@@ -6,7 +6,8 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { sha256Hex } from '../../core/identifiers.ts';
 import { sluice as commandLine } from '../conformance/story.ts';
-import { type Deployed, deploy, type Rows } from '../functions/deployed.ts';
+import { people } from '../functions/days.ts';
+import { type Deployed, deploy } from '../functions/deployed.ts';
 
 /**
  * The command line against a deployed stack: outputs, table and secrets by moto, S3 and Athena on this machine, the deployed functions as
@@ -37,11 +38,6 @@ afterAll(async () => {
 
 const sluice = (...args: readonly string[]) => commandLine(dir, ...args);
 const onAws = (...args: readonly string[]) => sluice(...args, '--env', 'aws');
-const people = (tier: string, ...ids: string[]): Rows => ({
-  customers: ids.map((id) => ({ id, tier, country: 'DE' })),
-  identifiers: ids.map((id) => ({ id, namespace: 'email', value: `${id}@x.example` })),
-  consents: ids.map((id) => ({ id, purpose: 'ads', status: 'granted', from: '2026-01-01 00:00:00' })),
-});
 
 const send = async (tier: string, ...ids: string[]) => {
   world.rows(people(tier, ...ids));

@@ -200,7 +200,7 @@ it('everything happens once: people come, change, merge, withdraw and are forgot
   await world.open(async ({ ports }) => {
     const left = (await everyLedger(ports)).find(({ destination }) => destination === 'hook');
     if (left === undefined) throw new Error('no ledger is left');
-    await abandon(ports, left, T + 10);
+    await abandon(ports, left.audience, left.destination, T + 10);
     // What only other workspaces ask: one with identifiers among the customers' columns, and removals beside rejected rows.
     const { warehouse, workspace } = ports;
     expect(await warehouse.rows(identifierColumnsQuery(customersOf(workspace), ['country', 'tier'], 'a'))).toMatchObject([
